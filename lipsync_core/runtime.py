@@ -1,10 +1,10 @@
-"""What the core needs of its host: a device, a precision, folders, a progress bar and a stop button, as one value."""
+"""What the core needs of its host: a device, a precision, folders, a progress bar and a stop button."""
 
 from __future__ import annotations
 
 import gc
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "CUDNN_STATUS_NOT_SUPPORTED")
+_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+)
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:
@@ -76,7 +81,7 @@ def default_model_dir() -> Path:
 
 
 def choose_device(name: str = "auto") -> str:
-    """"auto" -> the best device of this machine: CUDA or ROCm, then XPU, then MPS, then the CPU."""
+    """ "auto" -> the best device of this machine: CUDA or ROCm, then XPU, then MPS, then the CPU."""
     import torch
 
     if name != "auto":
@@ -94,7 +99,7 @@ def choose_device(name: str = "auto") -> str:
 
 
 def choose_precision(name: str, device: str) -> str:
-    """"auto" -> fp16 on a GPU, bf16 on a CPU that computes it natively, else fp32."""
+    """ "auto" -> fp16 on a GPU, bf16 on a CPU that computes it natively, else fp32."""
     if name != "auto":
         return name
     kind = device.split(":")[0]
@@ -144,14 +149,6 @@ class BatchSize:
 
     rows: int
 
-    def spans(self, total: int) -> Iterator[tuple[int, int]]:
-        """(start, end) over `total` rows, by the size that holds at that moment."""
-        start = 0
-        while start < total:
-            end = min(total, start + self.rows)
-            yield start, end
-            start = end
-
     def halve(self, what: str) -> None:
         """Called outside the `except`, when the failed tensors are gone."""
         free_memory()
@@ -161,3 +158,19 @@ class BatchSize:
                 "(--resize-factor 2), or run with --device cpu."
             )
         self.rows //= 2
+
+
+def run_in_batches(size: BatchSize, total: int, work: Callable[[int, int], None], what: str) -> None:
+    """Call work(start, end) over `total` rows. When memory runs out, halve and do that span again; done spans stay."""
+    start = 0
+    while start < total:
+        end = min(total, start + size.rows)
+        try:
+            work(start, end)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            start = end
+            continue
+        size.halve(what)  # out here, where the failed span's tensors are gone
