@@ -20,8 +20,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "a TIFF picture"),
     (b"MM\0*", "a TIFF picture"),
     (b"8BPS", "a Photoshop picture"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture, which is not supported"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which is not supported"),
     (b"MThd", "a MIDI score, which holds notes and no sound"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"Rar!", "a RAR archive"),
@@ -36,32 +36,41 @@ _PICTURE_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "
 _PICTURE_BRANDS |= {b"avif": "AVIF", b"avis": "AVIF"}
 
 
-def cause_of_failure(path: Path) -> str:
-    """What is wrong with a media file that could not be opened or decoded, and what to do: two sentences."""
+def cause_of_failure(path: Path, wanted: str = "video or sound file") -> str:
+    """What is wrong with a file that could not be opened or decoded, and what to do: two sentences.
+
+    wanted: what the file should have been.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-            return _cause(file, head)
+            return _cause(file, head, wanted)
     except OSError as error:
         return f"the file cannot be read ({error.strerror}). Copy it to a local disk and try again."
 
 
-def _cause(file: BinaryIO, head: bytes) -> str:
+def _cause(file: BinaryIO, head: bytes, wanted: str) -> str:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(_PLAYLISTS) or (text.startswith(b"<?xml") and b"<mpd" in text):
         return "the file is a playlist, which only points to other files. Give the media file itself."
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg", b"<script")):
-        return "the file is not a video or sound file (it looks like a web page). Download the media file itself."
     if picture := picture_brand(head):
         return f"the file is a picture in {picture}, which is not supported. Convert it to PNG or JPEG."
-    for signature, words in _SIGNATURES:
-        if head.startswith(signature):
-            return f"the file is not a video or sound file (it is {words}). Choose another file."
-    if looks_like_text(head):
-        return "the file is not a video or sound file (it looks like text). Choose another file."
+    if what := _looks_like(head, text):
+        return f"the file is not a {wanted} ({what}). Choose another file, or convert it."
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"styp"):
         return _cause_in_mp4(file)
     return _cause_in_other(head)
+
+
+def _looks_like(head: bytes, text: bytes) -> str:
+    if text.startswith((b"<?xml", b"<svg", b"<!doctype svg")) and b"<svg" in text:
+        return "it is an SVG drawing"
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<script")):
+        return "it looks like a web page"
+    for signature, words in _SIGNATURES:
+        if head.startswith(signature):
+            return f"it is {words}"
+    return "it looks like text" if looks_like_text(head) else ""
 
 
 def _cause_in_other(head: bytes) -> str:

@@ -92,10 +92,13 @@ def _why_unreadable(error: OSError, path: str | os.PathLike[str]) -> str:
     return f"the file cannot be read ({error.strerror or error}). Copy it to a local disk and try again."
 
 
-def open_media(path: str | os.PathLike[str], *, wide: bool = True) -> av.container.InputContainer:
+def open_media(
+    path: str | os.PathLike[str], *, wide: bool = True, wanted: str = "video or sound file"
+) -> av.container.InputContainer:
     """Open a video or sound file for reading; close it with `with`.
 
     wide: also the formats that only a user's own machine should open (AVI, MPEG, raw streams, WMA, ...).
+    wanted: what the file should be, for the error.
     No stream of it can decode a picture of more than MAX_PIXELS. Raises `InputError`.
     """
     real = regular_file(path)
@@ -103,7 +106,7 @@ def open_media(path: str | os.PathLike[str], *, wide: bool = True) -> av.contain
     try:
         container = av.open(os.fspath(real), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{shown_name(path)}: {_why_unopened(error, real, path)}") from None
+        raise InputError(f"{shown_name(path)}: {_why_unopened(error, real, wanted)}") from None
     for stream in container.streams.video:
         # The option of the container does not limit anything; the one of the decoder also stops a later resize.
         if stream.codec_context is not None:
@@ -111,10 +114,11 @@ def open_media(path: str | os.PathLike[str], *, wide: bool = True) -> av.contain
     return container
 
 
-def _why_unopened(error: Exception, real: Path, path: str | os.PathLike[str]) -> str:
-    if isinstance(error, OSError) and not isinstance(error, av.error.InvalidDataError | av.error.ArgumentError):
-        return _why_unreadable(error, path)
-    return cause_of_failure(real)
+def _why_unopened(error: Exception, real: Path, wanted: str) -> str:
+    # PyAV's errors of the system are Python's too; what it makes of bad data is not to be shown.
+    if isinstance(error, OSError):
+        return _why_unreadable(error, real)
+    return cause_of_failure(real, wanted)
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
