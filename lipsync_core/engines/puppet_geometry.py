@@ -1,0 +1,184 @@
+"""Where the parts of a face lie, from five landmarks and the pixels: lips, what is between them, chin, eyelids.
+
+Everything is in face units: origin in the middle between the mouth's corners, x from the left corner to the right
+one (as seen in the picture), y down the face, one unit the distance between the eyes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Float
+from . import puppet_fit, puppet_lids
+from .puppet_fit import ABOVE, BELOW, HALF_WIDTH, SCALE
+
+COLUMNS = 65  # samples of the lips' edges, from corner to corner
+_SEEN_OPEN = 0.085  # a fitted gap below this is the dark line of closed lips
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FaceShape:
+    """One face.
+
+    to_face: (2, 3) crop pixels -> face units. half: half the mouth's width.
+    upper, lower: (65,) y of the lips' inner edges; equal where the lips touch. gap: largest distance between them.
+    upper_lip, lower_lip: thickness. chin, nose: y of the chin's lowest point and of the tip of the nose.
+    eyes: (2, 5), see `find_eyes`.
+    """
+
+    to_face: Float
+    half: float
+    upper: Float
+    lower: Float
+    gap: float
+    upper_lip: float
+    lower_lip: float
+    chin: float
+    nose: float
+    eyes: Float
+
+    @property
+    def unit_px(self) -> float:
+        """Crop pixels in one face unit."""
+        return 1.0 / float(np.hypot(self.to_face[0, 0], self.to_face[0, 1]))
+
+
+def face_frame(landmarks: Float) -> Float:
+    """(2, 3) crop pixels -> face units, from the landmarks alone. The eyes say more of the tilt than the mouth."""
+    eyes, mouth = landmarks[1] - landmarks[0], landmarks[4] - landmarks[3]
+    unit = max(float(np.hypot(*eyes)), 1.0)
+    across = eyes / unit + 0.5 * mouth / max(float(np.hypot(*mouth)), 1.0)
+    return _affine((landmarks[3] + landmarks[4]) / 2, across, unit)
+
+
+def _affine(origin: Float, across: Float, unit: float) -> Float:
+    c, s = across / max(float(np.hypot(*across)), 1e-6) / unit
+    turn = np.array([[c, s], [-s, c]])
+    return np.concatenate([turn, -(turn @ origin)[:, None]], 1).astype(np.float32)
+
+
+def inverse(matrix: Float) -> Float:
+    """The (2, 3) affine map the other way."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([back, -(back @ matrix[:, 2:])], 1).astype(np.float32)
+
+
+def apply(matrix: Float, points: Float) -> Float:
+    """Affine map (2, 3) of points (..., 2)."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float32)
+
+
+def level_patch(
+    image: Image, to_face: Float, corner: tuple[float, float], size: tuple[int, int], scale: float
+) -> Float:
+    """Cut a levelled patch: corner (x, y) in face units, size (width, height) and scale in pixels of the patch.
+
+    Returns (height, width, 3) float32 RGB in [0, 255], smoothed first where it shrinks.
+    """
+    shrink = scale * float(np.hypot(to_face[0, 0], to_face[0, 1]))
+    if shrink < 1:
+        image = cv2.GaussianBlur(image, (0, 0), 0.45 / shrink)  # type: ignore[assignment]
+    linear = to_face[:, :2] * scale
+    shift = (to_face[:, 2] - np.asarray(corner)) * scale
+    shift = shift + linear @ np.array([0.5, 0.5]) - 0.5  # pixel centres lie at +0.5 here, at whole numbers in OpenCV
+    matrix = np.concatenate([linear, shift[:, None]], 1)
+    patch = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return patch.astype(np.float32)
+
+
+def find_face(image: Image, landmarks: Float, box_xyxy: Float) -> FaceShape:
+    """Read one face off a crop (S, S, 3) uint8 RGB; landmarks (5, 2) and box (4,) in its pixels."""
+    rough = face_frame(landmarks)
+    size = (round(2 * HALF_WIDTH * SCALE), round((ABOVE + BELOW) * SCALE))
+    patch = level_patch(image, rough, (-HALF_WIDTH, -ABOVE), size, SCALE)
+    mouth, _ = puppet_fit.fit_lips(patch)
+    cx, cy, slope, half, sag, upper_lip, lower_lip, gap = (float(v) for v in mouth)
+    back = inverse(rough)
+    across = back[:, :2] @ np.array([1.0, slope], dtype=np.float32)
+    unit = float(np.hypot(*(back[:, :2] @ np.array([1.0, 0.0], dtype=np.float32))))
+    to_face = _affine(apply(back, np.array([cx, cy], dtype=np.float32)), across, unit)
+    s = np.linspace(-1, 1, COLUMNS)
+    bulge = 1 - s * s
+    upper = sag * bulge
+    lower = upper + gap * bulge
+    if gap < _SEEN_OPEN:
+        upper = lower = dark_seam(image, to_face, half, (upper, lower)).astype(np.float64)
+        lower_lip += 0.5 * gap
+        upper_lip += 0.5 * gap
+        gap = 0.0
+    points = apply(to_face, landmarks)
+    return FaceShape(
+        to_face,
+        half,
+        upper.astype(np.float32),
+        lower.astype(np.float32),
+        gap,
+        upper_lip,
+        lower_lip,
+        _chin(to_face, box_xyxy),
+        float(np.clip(points[2, 1], -0.75, -0.3)),
+        find_eyes(image, to_face, points[:2]),
+    )
+
+
+def dark_seam(image: Image, to_face: Float, half: float, band: tuple[NDArray[np.float64], ...]) -> Float:
+    """The darkest line from corner to corner within `band` (upper, lower; (65,) each) and a little around: (65,)."""
+    scale, margin = 96.0, 0.035
+    top = min(float(band[0].min()), 0.0) - 0.15
+    height = round((float(band[1].max()) + 0.15 - top) * scale)
+    patch = level_patch(image, to_face, (-half, top), (round(2 * half * scale), height), scale)
+    light = cv2.resize(np.log(patch.mean(-1) + 4), (COLUMNS, height), interpolation=cv2.INTER_AREA)
+    fine, wide = (cv2.GaussianBlur(light, (0, 0), sigmaX=1.5, sigmaY=v * scale) for v in (0.01, 0.07))
+    y = (np.arange(height) + 0.5) / scale + top
+    outside = np.maximum(np.maximum(band[0][None] - y[:, None], y[:, None] - band[1][None]), 0)
+    cost = (fine - wide) + 40.0 * np.maximum(outside - margin, 0) + 2.0 * outside
+    path = _cheapest_path(cost.astype(np.float64), stiffness=0.02)
+    line = np.asarray(y[path], dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(line[None], (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)[0], dtype=np.float32)
+
+
+def _cheapest_path(cost: NDArray[np.float64], stiffness: float) -> NDArray[np.int64]:
+    """Row of each column of a left-to-right path of least cost; steps of up to two rows, each row costs stiffness."""
+    height, width = cost.shape
+    total, came = cost.copy(), np.zeros((height, width), dtype=np.int64)
+    steps = np.array([-2, -1, 0, 1, 2])
+    for column in range(1, width):
+        padded = np.pad(total[:, column - 1], 2, constant_values=1e9)
+        options = np.stack([padded[2 + d : 2 + d + height] + stiffness * d * d for d in steps])
+        choice = options.argmin(0)
+        came[:, column] = steps[choice]
+        total[:, column] += options.min(0)
+    path = np.zeros(width, dtype=np.int64)
+    path[-1] = total[:, -1].argmin()
+    for column in range(width - 1, 0, -1):
+        path[column - 1] = path[column] + came[path[column], column]
+    return path
+
+
+def _chin(to_face: Float, box_xyxy: Float) -> float:
+    """Detectors' boxes end near the chin; 0.55 to 0.9 eye distances below the lips is what faces have."""
+    middle = np.array([(box_xyxy[0] + box_xyxy[2]) / 2, box_xyxy[3]], dtype=np.float32)
+    return float(np.clip(apply(to_face, middle)[1], 0.58, 0.9))
+
+
+def find_eyes(image: Image, to_face: Float, eyes: Float) -> Float:
+    """(2, 5) per eye x, y of the middle of its corners' line, half width, y of upper and lower lid from that line; lids
+    0 where eyes are not seen well enough to blink. eyes: (2, 2) landmarks in face units."""
+    side, above, below, scale = (
+        puppet_lids.PATCH_SIDE,
+        puppet_lids.PATCH_ABOVE,
+        puppet_lids.PATCH_BELOW,
+        puppet_lids.PATCH_SCALE,
+    )
+    size = (round(2 * side * scale), round((above + below) * scale))
+    left, right = (level_patch(image, to_face, (float(x) - side, float(y) - above), size, scale) for x, y in eyes)
+    lids, seen = puppet_lids.fit_lids((left, right))
+    lids[:, :2] += eyes
+    lids[:, 3:] *= seen
+    return lids

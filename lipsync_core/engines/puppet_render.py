@@ -1,0 +1,225 @@
+"""Mouth shapes + portrait -> talking face: one displacement, sampled once, and a mouth drawn where the lips part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..types import Float, Rendered
+from . import puppet_eyes, puppet_geometry
+from .puppet_paint import Inside, Palette, paint, palette_tensors, read_palette
+from .puppet_warp import Face, Lines, Pose, displacement, face_tensors, lines, pose_of, smooth
+
+_COARSE = 14  # coarse grid points in one distance between the eyes: displacements are smooth
+_HEAD, _HEAD_FADE, _NECK_Y = (1.9, -0.7), 1.2, 1.2  # radius and y of the head, over how far it fades, where it turns
+_FEATHER_PX = 0.3  # what moved less than this fades to the untouched picture
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in crop pixels
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What moves besides the mouth, (N,) or (N, 3): blink in [0, 1]; sway = right, down in face units, roll in rad."""
+
+    blink: torch.Tensor
+    sway: torch.Tensor
+    blinks: bool = True
+    sways: bool = True
+
+    def rows(self, part: slice) -> Motion:
+        return replace(self, blink=self.blink[part], sway=self.sway[part])
+
+    def at_rest_where_off(self) -> Motion:
+        """Exactly nothing moves where it is switched off."""
+        blink = self.blink if self.blinks else torch.zeros_like(self.blink)
+        return replace(self, blink=blink, sway=self.sway if self.sways else torch.zeros_like(self.sway))
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """All that is known of one picture of one face.
+
+    area: what is picture and not its repeated border. still_area: what blinks and speech reach. mouth: where lips and
+    the mouth's inside can be. eyes: where lids move.
+    """
+
+    face: Face
+    palette: Palette
+    unit_px: float
+    to_crop: torch.Tensor
+    area: Box
+    still_area: Box
+    mouth: Box
+    eyes: tuple[Box, Box]
+
+
+def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float) -> Portrait:
+    """Analyse a crop (3, S, S) in [0, 1]; landmarks (5, 2), box (4,) in its pixels. About 0.3 s on one core."""
+    image = (crop.permute(1, 2, 0).float().cpu().numpy() * 255).round().astype(np.uint8)
+    shape = puppet_geometry.find_face(np.ascontiguousarray(image), landmarks, box_xyxy)
+    to_crop = puppet_geometry.inverse(shape.to_face)
+    area = _picture(image)
+    reach = 1.25 * shape.half + 0.06
+    mouth = _box_of(to_crop, (-reach, -shape.upper_lip - 0.2, reach, 0.62 + shape.lower_lip), area)
+    still_area = _box_of(to_crop, (-1.1, -1.6, 1.1, shape.chin + 0.8), area)
+    return Portrait(
+        face_tensors([shape], crop.device),
+        palette_tensors([read_palette(image, shape)], crop.device),
+        shape.unit_px,
+        torch.from_numpy(to_crop).to(crop.device),
+        area,
+        still_area,
+        mouth,
+        (_eye_box(to_crop, shape.eyes[0], area), _eye_box(to_crop, shape.eyes[1], area)),
+    )
+
+
+def _box_of(to_crop: Float, rectangle: tuple[float, float, float, float], area: Box) -> Box:
+    """The upright box around a rectangle of the face (left, top, right, bottom in face units), within `area`."""
+    left, top, right, bottom = rectangle
+    corners = puppet_geometry.apply(to_crop, np.array([[i, j] for i in (left, right) for j in (top, bottom)]))
+    low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    left, top = max(box[0], area[0]), max(box[1], area[1])
+    return left, top, max(left, min(box[2], area[2])), max(top, min(box[3], area[3]))
+
+
+def _eye_box(to_crop: Float, eye: Float, area: Box) -> Box:
+    x, y = float(eye[0]), float(eye[1])
+    reach = puppet_eyes.HALF_WIDTH
+    return _box_of(to_crop, (x - reach, y - puppet_eyes.ABOVE, x + reach, y + puppet_eyes.BELOW), area)
+
+
+def _picture(image: puppet_geometry.Image) -> Box:
+    """The part of a crop that is not the picture's repeated border."""
+    rows = np.nonzero((image[1:] != image[:-1]).any((1, 2)))[0]
+    columns = np.nonzero((image[:, 1:] != image[:, :-1]).any((0, 2)))[0]
+    if not len(rows) or not len(columns):
+        return 0, 0, image.shape[1], image.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 2, int(rows[-1]) + 2
+
+
+def render(portrait: Portrait, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, strength: float) -> Rendered:
+    """Give crops (N, 3, S, S) of this portrait the mouths `shapes` (N, 5)."""
+    pose = pose_of(portrait.face, shapes, strength)
+    area = portrait.area if motion.sways else portrait.still_area
+    shift = _coarse_shift(portrait, pose, motion, area)
+    mouth = _fine_shift(portrait, pose, motion, portrait.mouth)
+    _put(shift, area, portrait.mouth, mouth.shift)
+    if motion.blinks:
+        _blink(portrait, motion, shift, area)
+    moved = (shift.abs().sum(1, keepdim=True) / _FEATHER_PX).clamp(max=1)
+    picture = F.grid_sample(crops, _grid(shift, area, crops.shape[-1]), padding_mode="border", align_corners=False)
+    inside = paint(portrait.face, pose, portrait.palette, mouth.lines, mouth.y, 1 / portrait.unit_px)
+    _lay_inside(_part(picture, area, portrait.mouth), _part(moved, area, portrait.mouth), inside)
+    out, alpha = crops.clone(), crops.new_zeros(len(crops), 1, *crops.shape[2:])
+    left, top, right, bottom = area
+    out[:, :, top:bottom, left:right] = picture
+    alpha[:, :, top:bottom, left:right] = moved
+    return Rendered(out, alpha)
+
+
+def _part(tensor: torch.Tensor, area: Box, box: Box) -> torch.Tensor:
+    """The view of `box` in a tensor (N, C, h, w) that covers `area`."""
+    left, top, right, bottom = (box[i] - area[i % 2] for i in range(4))
+    return tensor[:, :, top:bottom, left:right]
+
+
+def _put(tensor: torch.Tensor, area: Box, box: Box, values: torch.Tensor) -> None:
+    _part(tensor, area, box).copy_(values)
+
+
+def _lay_inside(picture: torch.Tensor, moved: torch.Tensor, inside: Inside) -> None:
+    cover = inside.cover[:, None]
+    picture.copy_(torch.lerp(picture * inside.shade[:, None], inside.colour, cover))
+    moved.copy_(torch.maximum(moved, torch.maximum(cover, 1 - inside.shade[:, None])))
+
+
+@dataclass(frozen=True)
+class Fine:
+    """The mouth's part of the picture at full size: shift (N, 2, h, w) px, the lips' edges there, y in face units."""
+
+    shift: torch.Tensor
+    lines: Lines
+    y: torch.Tensor
+
+
+def _centres(box: Box, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """x (1, 1, w) and y (1, h, 1) of the middles of step x step cells that cover a box, in crop pixels."""
+    left, top, right, bottom = box
+    x = torch.arange(left, right, step, device=device, dtype=torch.float32) + step / 2
+    y = torch.arange(top, bottom, step, device=device, dtype=torch.float32) + step / 2
+    return x[None, None, :], y[None, :, None]
+
+
+def _sway_at(portrait: Portrait, motion: Motion, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(dx, dy) px from a place of the result to where the swaying head was; the whole head moves as one."""
+    to_face, unit = portrait.face.to_face, portrait.unit_px
+    fx = to_face[:, 0, 0, None, None] * x + to_face[:, 0, 1, None, None] * y + to_face[:, 0, 2, None, None]
+    fy = to_face[:, 1, 0, None, None] * x + to_face[:, 1, 1, None, None] * y + to_face[:, 1, 2, None, None]
+    distance = torch.sqrt(fx**2 + (fy - _HEAD[1]) ** 2)
+    weight = (1 - smooth((distance - _HEAD[0]) / _HEAD_FADE)) * _border(portrait, x, y)
+    right, down, roll = (motion.sway[:, i, None, None] for i in range(3))
+    dx, dy = right - roll * (fy - _NECK_Y), down + roll * fx
+    return -weight * unit * dx, -weight * unit * dy
+
+
+def _border(portrait: Portrait, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """0 at the border of the picture, 1 further in."""
+    left, top, right, bottom = portrait.area
+    inner = torch.minimum(torch.minimum(x - left, right - x), torch.minimum(y - top, bottom - y))
+    return smooth(inner / (0.45 * portrait.unit_px))
+
+
+def _shift_at(
+    portrait: Portrait, pose: Pose, motion: Motion, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(N, 2, h, w) px from places of the result to the portrait, and the face coordinates there (N, h, w)."""
+    dx, dy = _sway_at(portrait, motion, x, y)
+    x, y = x + dx, y + dy
+    a, b = portrait.face.to_face[0], portrait.to_crop
+    fx = a[0, 0] * x + a[0, 1] * y + a[0, 2]
+    fy = a[1, 0] * x + a[1, 1] * y + a[1, 2]
+    mx, my = displacement(portrait.face, pose, fx, fy)
+    edge = _border(portrait, x, y)
+    dx = dx + (b[0, 0] * mx + b[0, 1] * my) * edge
+    dy = dy + (b[1, 0] * mx + b[1, 1] * my) * edge
+    return torch.stack([dx, dy], 1), fx, fy
+
+
+def _coarse_shift(portrait: Portrait, pose: Pose, motion: Motion, area: Box) -> torch.Tensor:
+    """The displacement over an area (N, 2, h, w) px, worked out on a coarse grid."""
+    step = max(1, int(portrait.unit_px / _COARSE))
+    x, y = _centres(area, step, portrait.to_crop.device)
+    shift, _, _ = _shift_at(portrait, pose, motion, x, y)
+    size = (shift.shape[2] * step, shift.shape[3] * step)
+    full = F.interpolate(shift, size, mode="bilinear", align_corners=False)
+    return full[:, :, : area[3] - area[1], : area[2] - area[0]]
+
+
+def _fine_shift(portrait: Portrait, pose: Pose, motion: Motion, box: Box) -> Fine:
+    x, y = _centres(box, 1, portrait.to_crop.device)
+    shift, fx, fy = _shift_at(portrait, pose, motion, x, y)
+    return Fine(shift, lines(portrait.face, pose, fx), fy)
+
+
+def _blink(portrait: Portrait, motion: Motion, shift: torch.Tensor, area: Box) -> None:
+    """Add the lids' motion to the shift of an area."""
+    a, b = portrait.face.to_face[0], portrait.to_crop
+    for eye, box in enumerate(portrait.eyes):
+        x, y = _centres(box, 1, shift.device)
+        part = _part(shift, area, box)
+        x, y = x + part[:, 0], y + part[:, 1]
+        fx, fy = a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2]
+        up = puppet_eyes.lid_shift(portrait.face, eye, motion.blink, fx, fy)
+        part += torch.stack([b[0, 1] * up, b[1, 1] * up], 1)
+
+
+def _grid(shift: torch.Tensor, area: Box, size: int) -> torch.Tensor:
+    """Sampling places (N, h, w, 2) in [-1, 1]."""
+    x, y = _centres(area, 1, shift.device)
+    scale = 2 / size
+    return torch.stack([(shift[:, 0] + x) * scale - 1, (shift[:, 1] + y) * scale - 1], -1)
