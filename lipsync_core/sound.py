@@ -58,6 +58,13 @@ class SoundTrack:
         self._judge(tally)
         self.notes[:] = [*tally.notes(), *line.notes()]
 
+    def loudest(self) -> float:
+        """The largest sample, by reading all of it; 0 for formats that have a full scale and cannot exceed it."""
+        if not self.can_exceed:
+            return 0.0
+        peaks = (np.abs(piece.samples[np.isfinite(piece.samples)]).max(initial=0.0) for piece in self.pieces())
+        return float(max(peaks, default=0.0))
+
     def _links(self) -> Iterator[av.container.InputContainer]:
         """The file; a chained Ogg, which FFmpeg reads only up to the first change of rate, link by link."""
         real = regular_file(self.path)
@@ -103,11 +110,6 @@ def open_track(path: str | os.PathLike[str], track: int | None = None) -> SoundT
         )
 
 
-def has_picture(container: av.container.InputContainer) -> bool:
-    """True when there is a moving picture; the cover of a song is none."""
-    return any(not _is_cover(stream) for stream in container.streams.video)
-
-
 def _is_cover(stream: av.VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
@@ -118,6 +120,12 @@ def _origin(container: av.container.InputContainer) -> Fraction | None:
         if not _is_cover(stream):
             return (stream.start_time or 0) * Fraction(stream.time_base or 0)
     return None
+
+
+def time_zero(container: av.container.InputContainer, stream: av.AudioStream) -> Fraction:
+    """The time stamp that is time 0 of this track, s, for who copies its packets."""
+    origin = _origin(container)
+    return (stream.start_time or 0) * Fraction(stream.time_base or 0) if origin is None else origin
 
 
 def _declared_seconds(container: av.container.InputContainer, stream: av.AudioStream) -> Fraction | None:

@@ -86,10 +86,7 @@ class SpeechReader:
 
     def _measure_gain(self) -> None:
         """Sound of a format without full scale is brought below 1; every other format cannot be far above it."""
-        if not self._track.can_exceed:
-            return
-        peak = max((float(np.abs(samples).max()) for _, samples in self._mixed() if len(samples)), default=0.0)
-        self._broken = self._read = 0
+        peak = self._track.loudest()
         if peak > 1.0:
             self._gain = 1.0 / peak
             self._peak_note = [f"The sound is {peak:.1f} times too loud and was turned down."]
