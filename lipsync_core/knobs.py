@@ -34,14 +34,16 @@ def knob(default: Any, group: str, label: str, help: str, **more: Any) -> Any:
 
 
 def check_value(row: Field[Any], value: Any) -> None:
+    """Raise UsageError, naming label and value, when a field cannot have this value."""
     rule: Knob = row.metadata["knob"]
-    wanted = type(row.default)
+    wanted: type = type(row.default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise UsageError(f"{rule.label} is {value!r}. It must be of the kind {wanted.__name__}.")
     if rule.choices and value not in rule.choices:
         raise UsageError(f"{rule.label} is '{value}'. It must be one of {', '.join(rule.choices)}.")
-    if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
+    number: Any = value
+    if rule.low is not None and rule.high is not None and not rule.low <= number <= rule.high:
         unit = f" {rule.unit}" if rule.unit else ""
         raise UsageError(f"{rule.label} is {value}{unit}. It must lie between {rule.low:g} and {rule.high:g}.")

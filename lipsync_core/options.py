@@ -37,7 +37,7 @@ class LipSyncOptions:
     detector: str = knob("auto", "Face", "Face detector",
         "auto: yunet when its file is there or can be downloaded, else cascade, which needs none. box: the box "
         "given below.", choices=("auto", "yunet", "s3fd", "cascade", "box"))
-    face: str = knob("largest", "Face", "Which face",
+    which_face: str = knob("largest", "Face", "Which face",
         "Which face speaks when there are several. index counts from the left, point takes the face at a place.",
         choices=("largest", "left", "right", "top", "bottom", "center", "all", "index", "point"))
     face_index: int = knob(0, "Face", "Face number",
@@ -139,6 +139,8 @@ class LipSyncOptions:
     label_seconds: float = knob(0.0, "Output", "Label time",
         "Show the label for the first seconds only. 0: throughout.",
         low=0.0, high=3600.0, step=0.5, unit="s", advanced=True)
+    strict: bool = knob(False, "Output", "Strict",
+        "A damaged or repaired input is an error instead of a warning.", advanced=True)
     output_audio: str = knob("", "Output", "Sound to keep",
         "A file whose sound goes into the result instead of the speech that drives the lips.", file=True)
 
@@ -173,7 +175,7 @@ class LipSyncOptions:
             raise UsageError("Mask is 'user', but no mask file is given. Name one, or choose another mask.")
         if self.detector == "box" and not self.box:
             raise UsageError("Face detector is 'box', but no box is given. Set the face box to x1,y1,x2,y2.")
-        if self.face == "point":
+        if self.which_face == "point":
             self.numbers("face_point", 2)
         if self.box:
             left, top, right, bottom = self.numbers("box", 4)

@@ -45,7 +45,7 @@ def test_labels_are_unique_so_that_an_error_names_one_widget():
         ({"mask": "user"}, "no mask file is given"),
         ({"box": "10,10,5,20"}, "is empty"),
         ({"box": "10,10"}, "takes 4 numbers"),
-        ({"face": "point"}, "takes 2 numbers"),
+        ({"which_face": "point"}, "takes 2 numbers"),
         ({"crop": "a,b,c,d"}, "takes 4 numbers"),
         ({"rotate": 45}, "must be 0, 90, 180 or 270"),
         ({"fps": "fast"}, "not a frame rate"),
