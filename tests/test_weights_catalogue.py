@@ -128,7 +128,7 @@ def test_the_user_pins_a_file_and_finds_it_by_name(tmp_path: Path, runtime: Runt
     mine.unlink()
     (tmp_path / "My Voice (v2).safetensors").unlink()
     assert weights.locate("my_voice_v2", runtime) is None
-    with pytest.raises(WeightsError, match=re.escape("My Voice (v2).pth: is not on this machine")):
+    with pytest.raises(WeightsError, match=re.escape(f"My Voice (v2).pth: is not at {mine}, or has changed.")):
         weights.require("my_voice_v2", runtime)
 
 

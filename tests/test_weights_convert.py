@@ -151,6 +151,18 @@ def test_a_hash_is_kept_until_the_file_changes(
     assert hashes.sha256_of(path, runtime) == hashlib.sha256(b"two").hexdigest()
 
 
+def test_a_user_without_a_home_gets_no_folder_named_tilde(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(b"one")
+    os.utime(path, (1000, 1000))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hashes, "cache_dir", lambda _: Path("~") / ".cache")
+    assert hashes.sha256_of(path, runtime) == hashlib.sha256(b"one").hexdigest()
+    assert not (tmp_path / "~").exists()
+
+
 def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path: Path, runtime: Runtime) -> None:
     path = tmp_path / "big.bin"
     path.write_bytes(b"one")

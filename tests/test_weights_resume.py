@@ -13,13 +13,14 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lipsync_core import weights
 from lipsync_core.errors import Cancelled, WeightsError
 from lipsync_core.runtime import Runtime
-from lipsync_core.weights import catalogue, part
+from lipsync_core.weights import part
 from tests.local_server import Drop, Fault, FaultServer, Slow, Stall, Status
 from tests.weights_world import DATA, FAST, SHA, bare_machine, fetch, flipped, leftovers, ship
 
@@ -58,26 +59,52 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     assert leftovers(runtime) == []
 
 
+class Full:
+    """A file on a disk that takes so many bytes and no more."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, block: bytes) -> None:
+        self.room -= len(block)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.file.write(block)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 def test_a_disk_that_fills_up_keeps_what_came(
     server: FaultServer, runtime: Runtime, known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(server.serve("a", DATA, Slow(8, 0.01)))
-    real = part.Part.write
-
-    def write(self: part.Part, block: bytes) -> None:
-        if self.size > 200_000:
-            self._file.close()
-            raise part.disk_error(OSError(errno.ENOSPC, "No space left on device"), self.target)
-        real(self, block)
-
-    monkeypatch.setattr(part.Part, "write", write)
-    with pytest.raises(WeightsError, match="the disk is full"):
-        fetch(runtime)
-    monkeypatch.undo()
-    monkeypatch.setattr(catalogue, "default_model_dir", lambda: runtime.model_dirs[0].parent / "shipped")
-    before = server.sent("a")
+    opened = part.open_new
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "open_new", lambda path: Full(opened(path), 300_000))
+        with pytest.raises(WeightsError, match="the disk is full"):
+            fetch(runtime)
     assert fetch(runtime) == DATA
-    assert server.sent("a") - before < 220_000
+    assert len(server.requests("a")) == 2
+    assert server.requests("a")[-1].sent <= 170_000
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_a_disk_that_fails_at_the_last_step_is_reported(
+    name: str, server: FaultServer, runtime: Runtime, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    known(server.serve("a", DATA))
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "write_whole", lambda *_: None)
+        patch.setattr(*((os, "fsync") if name == "fsync" else (Path, "replace")), fail)
+        with pytest.raises(WeightsError, match=r"cannot be written \(Input/output error\)"):
+            fetch(runtime)
+    assert not (runtime.model_dirs[0] / "net.onnx").exists()
+    assert fetch(runtime) == DATA
+    assert sum(seen.sent for seen in server.requests("a")) == len(DATA)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
@@ -157,9 +184,9 @@ def test_a_killed_download_goes_on_where_it_was(
     process.communicate()
     assert not (runtime.model_dirs[0] / "net.onnx").exists()
     assert len(leftovers(runtime)) == 2
-    before = server.sent("a")
     assert fetch(runtime) == DATA
-    assert server.sent("a") - before <= 0.55 * len(DATA)
+    assert len(server.requests("a")) == 2
+    assert server.requests("a")[-1].sent <= 0.55 * len(DATA)
     assert leftovers(runtime) == ["net.onnx"]
 
 

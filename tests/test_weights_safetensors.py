@@ -124,6 +124,19 @@ def test_a_number_that_is_none_is_named(value: float, tmp_path: Path, runtime: R
         weights.load_state_dict(path, runtime)
 
 
+def test_big_numbers_whose_sum_overflows_are_sound(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({"big": torch.full((9,), 3e38), "half": torch.full((9,), 6e4, dtype=torch.float16)}, path)
+    assert weights.load_state_dict(path, runtime)["big"].shape == (9,)
+
+
+def test_infinities_that_cancel_are_seen(tmp_path: Path, runtime: Runtime) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({"bad": torch.tensor([float("inf"), -float("inf")])}, path)
+    with pytest.raises(WeightsError, match="'bad' holds NaN or infinity"):
+        weights.load_state_dict(path, runtime)
+
+
 def test_a_type_that_this_torch_does_not_know_is_refused(tmp_path: Path, runtime: Runtime) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(raw({"a": {"dtype": "F8_E5M2", "shape": [8], "data_offsets": [0, 8]}}, b"\x7f" * 8))

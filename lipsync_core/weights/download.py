@@ -124,6 +124,8 @@ def _acquire(lock: filelock.BaseFileLock, name: str, runtime: Runtime) -> None:
 def _fetch(url: str, file: WeightFile, part: Part, runtime: Runtime, policy: Policy) -> None:
     """Until the whole body is there: every break is continued where it broke, with growing pauses."""
     failures = 0
+    if part.size == file.size:  # a run ended between the last byte and the name
+        return
     for _ in range(_ALL_TRIES):
         before = part.size
         try:

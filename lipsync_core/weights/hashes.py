@@ -64,7 +64,7 @@ def remembered(path: Path, what: str, runtime: Runtime, work: Callable[[], str])
     answer = work()
     if _key(path) != key:
         raise WeightsError(f"{path.name}: was changed while it was read. Wait until it is complete, then run again.")
-    if time.time() - path.stat().st_mtime > _YOUNG_S:
+    if time.time() - path.stat().st_mtime > _YOUNG_S and store.is_absolute():  # "~" where nobody has a home
         with suppress(OSError):  # it only saves time
             write_whole(store, json.dumps({**_read(store), name: {"key": key, "answer": answer}}, indent=0).encode())
     return answer

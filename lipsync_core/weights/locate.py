@@ -80,6 +80,9 @@ def present(engine: str, runtime: Runtime) -> list[tuple[str, Path]]:
 def advice(entry: Entry, runtime: Runtime, why: str) -> str:
     """The text for a file that cannot be had: what, from where, whereto, and how to check."""
     best = next((file for file in entry.files if file.urls), entry.main)
+    if entry.paths and not best.urls and not entry.page:
+        at = ", ".join(str(path) for path in entry.paths)
+        return f"{best.file}: is not at {at}, or has changed. Put it back, or pin it again: lipsync weights add FILE"
     size = "size unknown" if best.size is None else f"{best.size} bytes"
     flag = " --accept-licence" if entry.needs_ack else ""
     lines = [
