@@ -104,7 +104,8 @@ def open_media(
     real = regular_file(path)
     options = {"protocol_whitelist": "file", "format_whitelist": WIDE_FORMATS if wide else FORMATS}
     try:
-        container = av.open(os.fspath(real), options=options, metadata_errors="replace")
+        # Not as `options`: PyAV 14 then frees memory that is not its own where streams are found late (MPEG, FLV).
+        container = av.open(os.fspath(real), container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{shown_name(path)}: {_why_unopened(error, real, wanted)}") from None
     for stream in container.streams.video:
