@@ -1,0 +1,99 @@
+"""Where a pixel of one picture lies in another, and the few moves of pixels that crops and pastes share.
+
+Coordinates are continuous: a pixel's centre is at +0.5, a picture w pixels wide spans 0 to w. Matrices are (N, 2, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from .types import Float, Pixels
+
+Corners = NDArray[np.int64]
+
+
+def map_points(matrices: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]) -> Float:
+    """Send (N, K, 2) points through (N, 2, 3) matrices."""
+    wide = matrices.astype(np.float64)
+    moved = points @ wide[:, :, :2].transpose(0, 2, 1) + wide[:, None, :, 2]
+    return np.asarray(moved, np.float32)
+
+
+def invert(matrices: Float) -> Float:
+    """The way back of (N, 2, 3) matrices. Worked out in double precision: frames are thousands of pixels wide."""
+    wide = matrices.astype(np.float64)
+    linear = np.linalg.inv(wide[:, :, :2])
+    shift = -linear @ wide[:, :, 2:]
+    return np.concatenate([linear, shift], axis=2).astype(np.float32)
+
+
+def map_boxes(matrices: Float, boxes_xyxy: Float) -> Float:
+    """Send (N, 4) boxes through matrices; a turned box becomes the upright one around it."""
+    corners = boxes_xyxy[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    moved = map_points(matrices, corners)
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def cut_out(pixels: Iterable[Pixels], corners: Corners, size: tuple[int, int]) -> Pixels:
+    """Equal rectangles of neighbouring frames; beyond a frame its edge goes on.
+
+    pixels: N frames (H, W, 3) uint8. corners: (N, 2) x, y of the upper left pixel; a rectangle touches its frame.
+    size: height, width. Returns (N, height, width, 3) uint8.
+    """
+    return np.stack([_cut_one(frame, x, y, size) for frame, (x, y) in zip(pixels, corners.tolist(), strict=True)])
+
+
+def _cut_one(frame: Pixels, left: int, top: int, size: tuple[int, int]) -> Pixels:
+    height, width = frame.shape[:2]
+    right, bottom = left + size[1], top + size[0]
+    inside = frame[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    if inside.shape[:2] == size:
+        return inside
+    over = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0))
+    return np.pad(inside, over, mode="edge")
+
+
+def to_channels(pixels: Pixels, device: str) -> torch.Tensor:
+    """(N, h, w, 3) uint8 -> (N, 3, h, w) float32 grey levels 0 to 255 on the device, contiguous."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).contiguous().float()
+
+
+def pixel_centres(corners: Corners, size: tuple[int, int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """x (N, 1, width) and y (N, height, 1), float32, of the pixels of equal rectangles; they broadcast to a grid."""
+    start = torch.as_tensor(corners, dtype=torch.float32, device=device)
+    x = start[:, 0, None, None] + (torch.arange(size[1], dtype=torch.float32, device=device) + 0.5)[None, None, :]
+    y = start[:, 1, None, None] + (torch.arange(size[0], dtype=torch.float32, device=device) + 0.5)[None, :, None]
+    return x, y
+
+
+def move_grid(matrices: Float, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Send a grid through matrices. Where they do not turn, x stays a row and y a column: far less to compute."""
+    rows = torch.as_tensor(matrices, dtype=torch.float32, device=x.device)[:, :, :, None, None]
+    if not matrices[:, 0, 1].any() and not matrices[:, 1, 0].any():
+        return rows[:, 0, 0] * x + rows[:, 0, 2], rows[:, 1, 1] * y + rows[:, 1, 2]
+    return (
+        rows[:, 0, 0] * x + (rows[:, 0, 1] * y + rows[:, 0, 2]),
+        rows[:, 1, 0] * x + (rows[:, 1, 1] * y + rows[:, 1, 2]),
+    )
+
+
+def sample(pictures: torch.Tensor, x: torch.Tensor, y: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Read pictures between their pixels; beyond the edge, the edge. mode: "bilinear", or "bicubic" (may overshoot).
+
+    pictures: (N, C, H, W) float. x, y: (N, h or 1, w or 1) in their pixels. Returns (N, C, h, w).
+    """
+    grid = torch.empty((len(x), y.shape[1], x.shape[2], 2), dtype=torch.float32, device=pictures.device)
+    grid[..., 0] = x * (2 / pictures.shape[3]) - 1
+    grid[..., 1] = y * (2 / pictures.shape[2]) - 1
+    return F.grid_sample(pictures, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def halve(pictures: torch.Tensor, times: int) -> torch.Tensor:
+    """Average squares of 2^times pixels: (N, C, H, W) float with sides that divide by it."""
+    return F.avg_pool2d(pictures, 2**times) if times else pictures
