@@ -69,10 +69,9 @@ class VideoWriter:
     def _run(self) -> None:
         try:
             while (pixels := self._batches.get()) is not None:
-                for frame in pixels:
+                for _ in self._encoder.encode_batch(pixels):
                     if self._stop.is_set():
                         return
-                    self._encoder.encode(frame)
             if not self._stop.is_set():
                 self._encoder.finish()
         except (OSError, av.error.FFmpegError) as error:
