@@ -49,9 +49,6 @@ class CropPlan:
     boxes_xyxy: Float
     halvings: int = 0
 
-    def __len__(self) -> int:
-        return len(self.matrices)
-
 
 def plan_crops(track: FaceTrack, style: CropStyle, frame_size: tuple[int, int]) -> CropPlan:
     """Lay out the crops of a track. frame_size: width, height in px. Raises ValueError for an unknown style.

@@ -1,0 +1,184 @@
+"""Paste new faces back into their frames, so that neither a box nor a seam shows.
+
+Only the rectangle that the mask reaches is read, computed on the device and written back; every pixel where the mask is
+0 keeps its exact value. All arithmetic is float32 on grey levels 0 to 255, whatever precision the engine worked in, so
+that a pixel which nothing changes comes back exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .blend_colour import GRID, Corrections, colour_matrices, compare_colours, recolour, shrink, steady
+from .blend_pyramid import blend_pyramid, pyramid_levels
+from .blend_regions import Group, Mask, Rows, find_areas, group_rows
+from .geometry import Corners, cut_out, halve, invert, move_grid, pixel_centres, sample, to_channels
+from .types import Bool, FaceBatch, Float, Pixels, Rendered
+
+PASTES = ("feather", "pyramid")
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """colour_match: 0 off to 1 fully. paste: one of PASTES. opacity: 0 the frame to 1 the new face."""
+
+    colour_match: float = 1.0
+    paste: str = "feather"
+    opacity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.paste not in PASTES:
+            raise ValueError(f"paste '{self.paste}' is none of {', '.join(PASTES)}")
+
+
+class Blender:
+    """Pastes one face through one clip, batch after batch in the order of time: it remembers the last colours."""
+
+    def __init__(self, settings: BlendSettings) -> None:
+        self.settings = settings
+        self._last_colours: NDArray[np.float64] | None = None
+        self._last_levels: int | None = None
+
+    def blend(
+        self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, mask: Mask | None, active: Bool | None = None
+    ) -> Pixels:
+        """Paste a batch.
+
+        pixels: (N, H, W, 3) uint8 RGB. faces: what was cut out of them. rendered: what the engine made of it.
+        mask: None takes the engine's alpha alone; with both, they multiply. active: (N,) bool, False rows stay.
+        Returns the frames: the same array, changed in place, or a copy where it cannot be written to or its rows share
+        memory. Raises ValueError when there is neither mask nor alpha.
+        """
+        rows = np.arange(len(pixels)) if active is None else np.flatnonzero(active)
+        if not len(rows) or not self.settings.opacity:
+            return pixels
+        levels, last_levels = self._levels(faces, rows)
+        wanted = _compare(faces, rendered, mask, rows) if self.settings.colour_match else np.zeros((len(rows), 6))
+        smooth, last_colours = steady(self._last_colours, wanted)
+        colours = _spread(colour_matrices(smooth, self.settings.colour_match), rows, len(pixels))
+        out = pixels if pixels.flags.writeable and (pixels.strides[0] or len(pixels) == 1) else pixels.copy()
+        areas = find_areas(faces, rendered, mask, (pixels.shape[2], pixels.shape[1]))
+        for group in group_rows(faces, rendered, areas, rows, levels):
+            _paste(out, _Sources(faces, rendered, mask, colours), group, self.settings.opacity)
+        # Only now: a batch that ran out of memory comes again.
+        self._last_colours, self._last_levels = last_colours, last_levels
+        return out
+
+    def _levels(self, faces: FaceBatch, rows: Rows) -> tuple[Rows, int | None]:
+        """Levels of the pyramid for each row, 0 without one. They stay while the face's size wavers."""
+        last, levels = self._last_levels, np.zeros(len(rows), np.int64)
+        if self.settings.paste == "pyramid":
+            boxes, scale = faces.boxes_xyxy, np.linalg.norm(faces.matrices[:, 0, :2], axis=1)
+            for index, width in enumerate((boxes[rows, 2] - boxes[rows, 0]) / scale[rows]):
+                levels[index] = last = pyramid_levels(float(width), last)
+        return levels, last
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a batch pastes. colours: (N, 3, 4) or None."""
+
+    faces: FaceBatch
+    rendered: Rendered
+    mask: Mask | None
+    colours: Float | None
+
+
+def _compare(faces: FaceBatch, rendered: Rendered, mask: Mask | None, rows: Rows) -> Corrections:
+    """(n, 6) colour corrections, from the mask as it lies in the crops."""
+    side = faces.crops.shape[-1]
+    weight = torch.ones(len(rows), 1, GRID, GRID, device=rendered.crops.device)
+    if mask is not None:
+        x, y = pixel_centres(np.zeros((len(rows), 2), np.int64), (GRID, GRID), str(rendered.crops.device))
+        weight = weight * mask.at(rows, *move_grid(invert(faces.matrices[rows]), x * (side / GRID), y * (side / GRID)))
+    if rendered.alpha is not None:
+        weight = weight * shrink(_pick(rendered.alpha, rows))
+    return compare_colours(_pick(faces.crops, rows), _pick(rendered.crops, rows), weight)
+
+
+def _spread(matrices: Float | None, rows: Rows, count: int) -> Float | None:
+    """Matrices of some rows as an array over all of them."""
+    if matrices is None:
+        return None
+    spread = np.zeros((count, *matrices.shape[1:]), np.float32)
+    spread[rows] = matrices
+    return spread
+
+
+def _paste(out: Pixels, sources: _Sources, group: Group, opacity: float) -> None:
+    """Blend the rectangles of one group and write them into the frames."""
+    device, size = str(sources.rendered.crops.device), group.shape.size
+    frame = to_channels(cut_out([out[row] for row in group.rows], group.corners, size), device)
+    x, y = pixel_centres(group.corners, size, device)
+    new, alpha = _slice_new(sources, group) if group.shape.sliced else _sample_new(sources, group, x, y)
+    weight = torch.full((), opacity, device=device) if alpha is None else alpha * opacity
+    if sources.mask is not None:
+        weight = sources.mask.at(group.rows, x, y) * weight
+    if group.shape.levels and not group.shape.sliced:
+        new = torch.where(_inside_crop(sources.faces, group, x, y), new, frame)
+    depth = group.shape.levels
+    blended = blend_pyramid(frame, new, weight, depth) if depth else frame.lerp_(new, weight)
+    parts = blended.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    for row, corner, part in zip(group.rows, group.corners, parts, strict=True):
+        _write(out[row], corner, part)
+
+
+def _write(frame: Pixels, corner: Corners, part: Pixels) -> None:
+    """Put a rectangle into a frame, as far as it lies in it."""
+    left, top = corner.tolist()
+    right, bottom = min(left + part.shape[1], frame.shape[1]), min(top + part.shape[0], frame.shape[0])
+    start_x, start_y = max(left, 0), max(top, 0)
+    frame[start_y:bottom, start_x:right] = part[start_y - top : bottom - top, start_x - left : right - left]
+
+
+def _slice_new(sources: _Sources, group: Group) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """New faces (n, 3, h, w) in grey levels and their alpha, where crop pixels are frame pixels."""
+    height, width = group.shape.size
+    starts = group.corners + sources.faces.matrices[group.rows][:, :, 2].astype(np.int64)
+
+    def cut(pictures: torch.Tensor) -> torch.Tensor:
+        parts = [
+            pictures[row, :, top : top + height, left : left + width]
+            for row, (left, top) in zip(group.rows.tolist(), starts.tolist(), strict=True)
+        ]
+        return torch.stack(parts).float()
+
+    new = cut(sources.rendered.crops)
+    if sources.colours is not None:
+        new = recolour(new, sources.colours[group.rows])
+    return new.mul_(255), None if sources.rendered.alpha is None else cut(sources.rendered.alpha)
+
+
+def _sample_new(
+    sources: _Sources, group: Group, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The same where crop pixels lie between frame pixels; x, y: frame px."""
+    faces, rendered = sources.faces, sources.rendered
+    new = halve(_pick(rendered.crops, group.rows).float(), group.shape.halvings)
+    if sources.colours is not None:
+        new = recolour(new, sources.colours[group.rows])
+    u, v = move_grid(faces.matrices[group.rows], x, y)
+    mode = "bicubic" if group.shape.fine else "bilinear"
+    scale = new.shape[-1] / faces.crops.shape[-1]
+    if rendered.alpha is None:
+        return sample(new, u * scale, v * scale, mode).mul_(255), None
+    alpha = halve(_pick(rendered.alpha, group.rows).float(), group.shape.halvings)
+    both = sample(torch.cat([new, alpha], dim=1), u * scale, v * scale, mode)
+    return both[:, :3].mul(255), both[:, 3:].clamp(0, 1) * _inside_crop(faces, group, x, y)
+
+
+def _inside_crop(faces: FaceBatch, group: Group, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(n, 1, h, w) bool: the frame px of which the crop shows something."""
+    side = faces.crops.shape[-1]
+    u, v = move_grid(faces.matrices[group.rows], x, y)
+    return ((u > 0) & (u < side) & (v > 0) & (v < side))[:, None]
+
+
+def _pick(pictures: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """Rows of a tensor: a view where they are neighbours."""
+    first, last = int(rows[0]), int(rows[-1])
+    return pictures[first : last + 1] if last - first + 1 == len(rows) else pictures[rows.tolist()]
