@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ class _End:
         self.error = error
 
 
-def read_ahead(source: Iterator[T], depth: int) -> Iterator[T]:
+def read_ahead(source: Iterator[T], depth: int) -> Generator[T, None, None]:
     """The same items in the same order. At most `depth` wait; one more is being made.
 
     An error of the source is raised here, after the items before it. Closing this iterator closes the source, on its

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,10 +55,12 @@ def _screen_table() -> Pixels:
 
 def tone_map(pixels: NDArray[np.uint16], transfer: str) -> Pixels:
     """(H, W, 3) uint16 RGB of a BT.2020 HDR picture -> (H, W, 3) uint8 RGB. transfer: "PQ" or "HLG"."""
-    light = np.maximum(_light_table(transfer)[pixels] @ _TO_709.T, 0)
-    brightest = light.max(axis=2, keepdims=True)
+    light = cv2.transform(_light_table(transfer)[pixels], _TO_709)
+    np.maximum(light, 0, out=light)
+    red, green, blue = cv2.split(light)
+    brightest = np.maximum(np.maximum(red, green), blue)
     over = np.maximum(brightest - _KNEE, 0) / (1 - _KNEE)
     rolled = np.minimum(brightest, _KNEE) + (1 - _KNEE) * (1 - np.exp(-over))
-    light *= rolled / np.maximum(brightest, 1e-6)  # one factor for all three, so that no hue moves
-    steps = np.rint(np.sqrt(np.sqrt(light.clip(0, 1))) * 4095).astype(np.int16)
-    return np.asarray(_screen_table()[steps])
+    factor = rolled / np.maximum(brightest, 1e-6)  # one for all three, so that no hue moves
+    steps = [(np.sqrt(np.sqrt(channel * factor)) * 4095 + 0.5).astype(np.uint16) for channel in (red, green, blue)]
+    return np.asarray(_screen_table()[cv2.merge(steps)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from types import TracebackType
 
@@ -27,6 +27,8 @@ from .timeline import constant_rate, tolerance
 
 AHEAD_BYTES = 48 << 20  # of finished frames that may wait for the consumer
 BACKWARDS_BYTES = 96 << 20  # of frames that are held to be played backwards
+Rows = Generator[Pixels, None, None]  # one for each slot of a time line
+
 _EARLY = 2  # frames that may be missing at the end before it is worth a word
 _ENDLESS = 1 << 62  # slots
 # s; a container that searches by decoding order can land on a key frame that is shown only after the target
@@ -59,7 +61,7 @@ class VideoReader:
         self.path = path
         self._picture: Pixels | None = None
         self._clip: Clip | None = None
-        self._running: list[Iterator[Pixels]] = []
+        self._running: list[Rows] = []
         self._seekable = True
         self.start = Fraction(0)
         if is_picture(path):
@@ -88,7 +90,7 @@ class VideoReader:
     def close(self) -> None:
         """Stop every thread that is decoding, and close its file."""
         for running in self._running:
-            running.close()  # type: ignore[attr-defined]  # they are generators
+            running.close()
         self._running.clear()
 
     def batches(self, size: int) -> Iterator[FrameBatch]:
@@ -110,7 +112,7 @@ class VideoReader:
 
     # -- from rows to batches
 
-    def _batched(self, rows: Iterator[Pixels], size: int) -> Iterator[FrameBatch]:
+    def _batched(self, rows: Rows, size: int) -> Iterator[FrameBatch]:
         ahead = max(2, AHEAD_BYTES // (self.width * self.height * 3))
         rows = read_ahead(rows, ahead)
         self._running.append(rows)
@@ -120,7 +122,7 @@ class VideoReader:
                 yield FrameBatch(first, pixels)
                 first += count
         finally:
-            rows.close()  # type: ignore[attr-defined]
+            rows.close()
             if rows in self._running:
                 self._running.remove(rows)
 
@@ -131,12 +133,13 @@ class VideoReader:
             pixels[count - 1] = row
         return pixels[:count]
 
-    def _once(self) -> Iterator[Pixels]:
+    def _once(self) -> Rows:
         if self._picture is not None:
-            return iter([self._picture])
-        return self._forwards()
+            yield self._picture
+        else:
+            yield from self._forwards()
 
-    def _fitted(self, fit: str) -> Iterator[Pixels]:
+    def _fitted(self, fit: str) -> Rows:
         """Without end, except for `cut`."""
         if self._picture is not None:
             yield from itertools.repeat(self._picture)
@@ -154,7 +157,7 @@ class VideoReader:
                 yield from self._backwards(count)
             yield from self._forwards()
 
-    def _backwards(self, count: int) -> Iterator[Pixels]:
+    def _backwards(self, count: int) -> Rows:
         """From the last frame but one to the second, in pieces that are decoded forwards and turned round."""
         piece = max(8, BACKWARDS_BYTES // (self.width * self.height * 3))
         for end in range(count - 1, 1, -piece):
@@ -162,7 +165,7 @@ class VideoReader:
 
     # -- from the file to rows
 
-    def _forwards(self) -> Iterator[Pixels]:
+    def _forwards(self) -> Rows:
         """The video once, and what is learnt about it on the way."""
         clock, count = self._clock(), 0
         with self._opened() as container:
@@ -249,12 +252,12 @@ class VideoReader:
         return self._clip
 
 
-def _first_of(rows: Iterator[Pixels], total: int) -> Iterator[Pixels]:
+def _first_of(rows: Rows, total: int) -> Rows:
     """islice, but closing this closes the rows."""
     try:
         yield from itertools.islice(rows, total)
     finally:
-        rows.close()  # type: ignore[attr-defined]
+        rows.close()
 
 
 def _repeated(rows: Iterator[tuple[int, int, Pixels]], wanted: range) -> list[Pixels]:
