@@ -10,7 +10,8 @@ from lipsync_core.training.portrait import render
 
 
 def test_the_committed_portrait_is_what_the_script_renders():
-    committed = Image.open(default_model_dir() / "demo" / "portrait.png").convert("RGB")
+    with Image.open(default_model_dir() / "demo" / "portrait.png") as picture:
+        committed = picture.convert("RGB")
     small = np.asarray(committed.resize((48, 48), Image.Resampling.BOX), np.float32)
     rendered = render(48, oversampling=1).astype(np.float32)
     inside = slice(8, 40), slice(12, 36)
@@ -19,5 +20,6 @@ def test_the_committed_portrait_is_what_the_script_renders():
 
 def test_the_portrait_is_large_enough_to_want_to_look_at():
     path: Path = default_model_dir() / "demo" / "portrait.png"
-    assert min(Image.open(path).size) >= 512
+    with Image.open(path) as picture:
+        assert min(picture.size) >= 512
     assert path.stat().st_size < 500_000

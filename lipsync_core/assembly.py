@@ -1,0 +1,299 @@
+"""The parts that the pipeline is put together from: options in, plain values for each stage out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import __version__
+from .audio.gate import close_mel, speech_gate
+from .audio.read import Heard, listen
+from .blend import Blender, BlendSettings
+from .engines.base import EngineSettings, Performance
+from .engines.choose import Chosen, choose_engine
+from .errors import InputError, OutputError
+from .face.cache import load_tracks, save_tracks
+from .face.crop import CropPlan, plan_crops
+from .face.detectors import Detector, DetectorSettings, choose_detector
+from .face.landmarks import LandmarkFinder
+from .face.mask import MaskSettings, SoftMask, choose_shape, face_widths, mask_faces, soften_user_mask
+from .face.policy import Searched, apply_policy, missing_ranges, require_face
+from .face.seek import TrackSettings
+from .face.select import select_faces
+from .face.smooth import pad_boxes, smooth_track, window_frames
+from .face.track import ClipFaces
+from .measure import Stopwatch, peak_memory_mb
+from .media import content_hash, shown_name
+from .options import LipSyncOptions
+from .runtime import BatchSize, Runtime
+from .timing import Index, parse_fps, source_indices
+from .types import Bool, FaceBatch, FaceTrack, FrameBatch, Pixels, Rendered, Report, Speech
+from .video.edit import Edit
+from .video.encode import Clip
+from .video.encoders import Encoding
+from .video.image import read_image
+from .video.label import label_batch
+from .video.provenance import Provenance
+from .video.soundtrack import AudioSource
+from .video.source import Source, open_source
+
+SEARCH_BATCH = 16  # small frames that are decoded at once while faces are looked for
+SEARCH_SIDE = 640  # px, longest side of the copy in which faces are looked for
+
+
+def inputs(face: Path, speech: Path, options: LipSyncOptions) -> list[Path]:
+    """Every file that is read, none of which may be the output."""
+    named = (options.output_audio, options.mask_file)
+    return [face, speech, *(Path(name) for name in named if name)]
+
+
+def open_face(face: Path, options: LipSyncOptions) -> Source:
+    crop = options.numbers("crop", 4) if options.crop else None
+    fps = parse_fps(options.fps) if options.fps else None
+    return open_source(face, fps, options.static, Edit(options.resize_factor, options.rotate, crop))
+
+
+def hear(speech: Path, options: LipSyncOptions, runtime: Runtime) -> Heard:
+    def step(seconds: float) -> None:
+        runtime.step("listen", round(seconds), 0)
+
+    return listen(speech, start=options.speech_start, end=options.speech_end, step=step)
+
+
+def voice(heard: Heard, fps: Fraction, total: int, options: LipSyncOptions) -> Speech:
+    """What the engine hears: the mel, closed where nobody speaks."""
+    mel, gate = heard.mel, np.ones(heard.mel.shape[1], np.float32)
+    if options.gate:
+        gate = speech_gate(mel, options.gate_threshold, options.gate_attack_ms, options.gate_release_ms)
+        mel = close_mel(mel, gate)
+    return Speech(mel, gate, fps, total, options.mel_offset_ms)
+
+
+def choose(options: LipSyncOptions, runtime: Runtime) -> Chosen:
+    settings = EngineSettings(options.strength, options.blink, options.sway, options.seed, options.compile)
+    return choose_engine(options.engine, options.checkpoint, settings, runtime)
+
+
+# ---------------------------------------------------------------------------------------------------- faces
+
+
+@dataclass(frozen=True)
+class FaceMemory:
+    """What is remembered of a file's faces. path: None when nothing is to be remembered."""
+
+    path: Path | None
+
+    def recall(self) -> ClipFaces | None:
+        return load_tracks(self.path) if self.path else None
+
+    def keep(self, faces: ClipFaces, detector: str) -> None:
+        """Remember, where there is something to; a cache that cannot be written is no reason to stop."""
+        if self.path is None or not faces.tracks:
+            return
+        with suppress(OSError, OutputError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_tracks(self.path, faces)
+
+
+def face_memory(source: Source, wanted: int, options: LipSyncOptions, runtime: Runtime) -> FaceMemory:
+    """Keyed by the file's content, never its name, and by every option that changes what is found."""
+    if not options.cache or runtime.cache_dir is None or options.box:
+        return FaceMemory(None)
+    names = ("detector", "face_threshold", "min_face", "detect_every", "static", "resize_factor", "crop", "rotate")
+    key = {name: getattr(options, name) for name in names}
+    frames = 1 if source.still else min(wanted, source.frame_count)
+    key |= {"file": content_hash(source.path), "fps": str(source.fps), "frames": frames, "version": __version__}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    return FaceMemory(runtime.cache_dir / "faces" / f"{digest}.npz")
+
+
+def searching(
+    source: Source, options: LipSyncOptions, runtime: Runtime
+) -> tuple[Detector, LandmarkFinder | None, TrackSettings]:
+    box = options.numbers("box", 4) if options.box else None
+    settings = DetectorSettings(
+        min_score=options.face_threshold,
+        min_size_px=options.min_face,
+        max_side=SEARCH_SIDE,
+        frame_size=(source.width, source.height),
+        box=(box[0], box[1], box[2], box[3]) if box else None,
+    )
+    detector = choose_detector("box" if box else options.detector, runtime, settings)
+    scale = source.scale(SEARCH_SIDE)
+    track = TrackSettings(source.fps, options.detect_every, SEARCH_SIDE, scale)
+    finder = None if detector.name == "yunet" else LandmarkFinder()  # YuNet finds them itself
+    return detector, finder, track
+
+
+def speaking_tracks(faces: ClipFaces, source: Source, total: int, options: LipSyncOptions) -> list[FaceTrack]:
+    """The chosen faces, smoothed, gaps settled, one row for each frame of the result."""
+    fps = None if source.still else source.fps
+    searched = Searched(shown_name(source.path), fps, options.detector, options.face_threshold)
+    require_face(faces, searched)
+    point = options.numbers("face_point", 2) if options.which_face == "point" else None
+    chosen = select_faces(
+        faces.tracks,
+        options.which_face,
+        (source.width, source.height),
+        options.face_index,
+        (point[0], point[1]) if point else None,
+    )
+    window = window_frames(options.smoothing, source.fps)
+    rows = source_indices(options.fit, 0, total, faces.frame_count)
+    settled = (apply_policy(track, options.no_face, faces.cuts, searched) for track in chosen)
+    return [_rows(smooth_track(track, window, faces.cuts), rows) for track in settled]
+
+
+def _rows(track: FaceTrack, rows: Index) -> FaceTrack:
+    return FaceTrack(track.boxes_xyxy[rows], track.landmarks[rows], track.found[rows], track.active[rows])
+
+
+# ---------------------------------------------------------------------------------------------------- rendering
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One face that speaks: where it is, what it hears, how it is pasted."""
+
+    plan: CropPlan
+    active: Bool
+    performance: Performance
+    blender: Blender
+    dtype: torch.dtype
+    still: bool
+    style_mask: str
+    mask_settings: MaskSettings
+    frame_size: tuple[int, int]
+    user_mask: torch.Tensor | None
+
+    def mask(self, faces: FaceBatch, rendered: Rendered) -> SoftMask | None:
+        shape = choose_shape(self.mask_settings, self.style_mask, rendered.alpha is not None)
+        if shape is None:
+            return None
+        return mask_faces(faces, shape, self.mask_settings, self.frame_size, self.user_mask)
+
+
+def cast(faces: ClipFaces, source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions) -> list[Actor]:
+    """One actor for each face that speaks."""
+    tracks = speaking_tracks(faces, source, heard.frame_count, options)
+    return [_actor(track, source, chosen, heard, options) for track in tracks]
+
+
+def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions) -> Actor:
+    size = (source.width, source.height)
+    width = float(np.median(track.boxes_xyxy[:, 2] - track.boxes_xyxy[:, 0]))
+    style = chosen.engine.crop_style(width)
+    if style.kind == "box":
+        pads = (options.pad_top, options.pad_bottom, options.pad_left, options.pad_right)
+        track = replace(track, boxes_xyxy=pad_boxes(track.boxes_xyxy, pads, size))
+    shape = MaskSettings(options.mask, options.feather, options.grow)
+    user = _user_mask(options, size, float(np.median(face_widths(track.landmarks))), shape)
+    return Actor(
+        plan_crops(track, style, size),
+        track.active,
+        chosen.engine.listen(heard),
+        Blender(BlendSettings(options.colour_match, options.paste)),
+        torch.float32,
+        source.still,
+        chosen.spec.mask,
+        shape,
+        size,
+        user,
+    )
+
+
+def _user_mask(
+    options: LipSyncOptions, size: tuple[int, int], face_width: float, shape: MaskSettings
+) -> torch.Tensor | None:
+    if options.mask != "user":
+        return None
+    grey = read_image(options.mask_file).max(axis=2)
+    return soften_user_mask(grey, size, face_width, shape)
+
+
+def has_label(chosen: Chosen, options: LipSyncOptions) -> bool:
+    return options.label == "on" or (options.label == "auto" and chosen.spec.visible_label)
+
+
+def finisher(source: Source, chosen: Chosen, options: LipSyncOptions) -> Callable[[int, Pixels], FrameBatch]:
+    """(first, pixels) -> the batch as it is written: labelled where it has to be."""
+    wanted = has_label(chosen, options)
+
+    def finish(first: int, pixels: Pixels) -> FrameBatch:
+        batch = FrameBatch(first, pixels)
+        return label_batch(batch, source.fps, options.label_seconds) if wanted else batch
+
+    return finish
+
+
+def writing(
+    source: Source, speech: Path, total: int, chosen: Chosen, options: LipSyncOptions
+) -> tuple[Clip, AudioSource, Provenance, Encoding]:
+    kept = Path(options.output_audio) if options.output_audio else speech
+    start = Fraction(0) if options.output_audio else Fraction(options.speech_start).limit_denominator(1000)
+    return (
+        Clip(source.width, source.height, source.fps, total),
+        AudioSource(kept, start=start),
+        Provenance(chosen.name, chosen.weights, has_label(chosen, options)),
+        Encoding(options.crf, options.preset),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- afterwards
+
+
+def refuse_repairs(source: Source, heard: Heard, options: LipSyncOptions) -> None:
+    notes = [*source.notes, *heard.notes]
+    if options.strict and notes:
+        raise InputError(f"{notes[0]} Repair the file, or run without --strict.")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What `report` is made of."""
+
+    output: Path
+    source: Source
+    faces: ClipFaces
+    cast: list[Actor]
+    voice: Speech
+    heard: Heard
+    chosen: Chosen
+    watch: Stopwatch
+    size: BatchSize
+
+
+def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Report:
+    source, frames = done.source, done.voice.frame_count
+    warnings = dict.fromkeys([*source.notes, *done.heard.notes, *writer_notes, *runtime.notes])
+    seconds = dict(done.watch.seconds)
+    found = np.logical_or.reduce([track.found for track in done.faces.tracks])
+    active = np.logical_or.reduce([actor.active for actor in done.cast])
+    return Report(
+        output=str(done.output),
+        engine=done.chosen.name if not done.chosen.weights else f"{done.chosen.name} ({done.chosen.engine.variant})",
+        device=runtime.device,
+        precision=runtime.precision,
+        width=source.width,
+        height=source.height,
+        fps=str(source.fps),
+        frames=frames,
+        seconds=float(frames / source.fps),
+        faces=len(done.faces.tracks),
+        frames_without_face=missing_ranges(found),
+        frames_left_unchanged=int((~active).sum()),
+        gate_closed_share=float((done.voice.gate < 0.5).mean()),
+        stage_seconds={name: round(value, 3) for name, value in seconds.items()},
+        frames_per_second=frames / max(1e-9, seconds.get("analyse", 0) + seconds.get("render", 0)),
+        peak_memory_mb=peak_memory_mb(),
+        batch_size=done.size.rows,
+        warnings=list(warnings),
+    )

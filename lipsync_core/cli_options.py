@@ -1,0 +1,96 @@
+"""The options as command flags: one flag a field, built from the table in options.py."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+from .knobs import Knob
+from .options import GROUPS, LipSyncOptions
+
+
+def flag(name: str) -> str:
+    """pad_top -> --pad-top."""
+    return "--" + name.replace("_", "-")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """One flag for each option, in groups, with its help and range; left out means the default."""
+    groups = {name: parser.add_argument_group(name.lower()) for name in GROUPS}
+    for row in fields(LipSyncOptions):
+        rule: Knob = row.metadata["knob"]
+        groups[rule.group].add_argument(flag(row.name), **_arguments(row.name, row.default, rule))
+    _add_original_names(parser)
+
+
+def _arguments(name: str, default: Any, rule: Knob) -> dict[str, Any]:
+    text = rule.help.replace("%", "%%") + f" (default: {_shown(default)})"
+    if name in SPECIAL:
+        return {"default": None, "help": text, **SPECIAL[name]}
+    if isinstance(default, bool):
+        return {"action": argparse.BooleanOptionalAction, "default": None, "help": text}
+    if rule.choices:
+        return {"default": None, "type": type(default), "choices": rule.choices, "help": text}
+    return {"default": None, "type": type(default), "metavar": _metavar(rule), "help": text}
+
+
+def _metavar(rule: Knob) -> str:
+    if rule.low is not None and rule.high is not None:
+        return f"{rule.low:g}..{rule.high:g}"
+    return "FILE" if rule.file else "TEXT"
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return str(default) if default != "" else "none"
+
+
+def _truth(text: str) -> bool:
+    """The original's --static takes a word; any word was true there, 'False' too."""
+    return text.lower() not in ("false", "0", "no", "off")
+
+
+# Flags whose form scripts for the original's inference.py rely on.
+SPECIAL: dict[str, dict[str, Any]] = {
+    "box": {"nargs": "+", "metavar": "N"},
+    "crop": {"nargs": "+", "metavar": "N"},
+    "rotate": {"nargs": "?", "const": 90, "type": int, "metavar": "DEGREES"},
+    "static": {"nargs": "?", "const": True, "type": _truth, "metavar": "BOOL"},
+}
+
+
+def _add_original_names(parser: argparse.ArgumentParser) -> None:
+    """Flags of the original's inference.py, kept for scripts that exist; docs/from-wav2lip.md maps all of them."""
+    group = parser.add_argument_group("as in the original's inference.py")
+    group.add_argument("--checkpoint_path", dest="checkpoint", metavar="FILE", help="same as --checkpoint")
+    group.add_argument("--resize_factor", dest="resize_factor", type=int, metavar="N", help="same as --resize-factor")
+    group.add_argument("--wav2lip_batch_size", dest="batch_size", type=int, metavar="N", help="same as --batch-size")
+    group.add_argument("--face_det_batch_size", type=int, metavar="N", help="accepted; detection sizes its own batches")
+    group.add_argument("--nosmooth", action="store_const", const=0.0, dest="smoothing", help="same as --smoothing 0")
+    group.add_argument(
+        "--pads", nargs=4, type=int, metavar=("TOP", "BOTTOM", "LEFT", "RIGHT"), help="the four --pad-... at once"
+    )
+
+
+def given_options(arguments: argparse.Namespace) -> LipSyncOptions:
+    """LipSyncOptions from what was given on the command line."""
+    values = {row.name: getattr(arguments, row.name, None) for row in fields(LipSyncOptions)}
+    if arguments.pads is not None:
+        values.update(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), arguments.pads, strict=True))
+    if values["box"] is not None:
+        values["box"] = _box(values["box"])
+    if values["crop"] is not None:
+        values["crop"] = ",".join(values["crop"])
+    return LipSyncOptions(**{name: value for name, value in values.items() if value is not None})
+
+
+def _box(words: list[str]) -> str:
+    """'x1,y1,x2,y2' as one word is ours; four words are the original's top bottom left right, where -1s mean none."""
+    if len(words) != 4 or any("," in word for word in words):
+        return ",".join(words)
+    if words == ["-1"] * 4:
+        return ""
+    top, bottom, left, right = words
+    return ",".join((left, top, right, bottom))

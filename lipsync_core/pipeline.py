@@ -1,0 +1,93 @@
+"""The order of things: hear, analyse, render. With `assembly.py`, the only file that knows more than one stage.
+
+Two passes, both plain loops: `analyse` decodes a small copy and finds the faces, `render` decodes again and makes the
+result. Memory holds one batch, however long the video.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import assembly
+from .assembly import Actor
+from .face.crop import crop_faces
+from .face.track import ClipFaces, track_faces
+from .measure import Stopwatch
+from .media import check_output_path, sweep_parts
+from .options import LipSyncOptions
+from .runtime import BatchSize, Runtime, run_in_batches
+from .timing import fitted_length, frames_for
+from .types import Pixels, Report
+from .video.source import Source
+from .video.writer import open_writer
+
+
+def lipsync(
+    face: Path, speech: Path, output: Path, options: LipSyncOptions, runtime: Runtime, *, overwrite: bool = False
+) -> Report:
+    """Make `face` (a picture or video) speak `speech` (any file with sound) and write the video `output`.
+
+    Returns what was done. Raises LipSyncError with what the user can do; `output` is then as it was before.
+    """
+    watch = Stopwatch()
+    check_output_path(output, assembly.inputs(face, speech, options), overwrite)
+    sweep_parts(output.absolute().parent)
+    source = assembly.open_face(face, options)
+    with watch.stage("listen"):
+        heard = assembly.hear(speech, options, runtime)
+        wanted = frames_for(heard.seconds, source.fps)
+    with watch.stage("analyse"):
+        faces = analyse(source, wanted, options, runtime)
+        total = fitted_length(options.fit, None if source.still else faces.frame_count, wanted)
+    with watch.stage("load"):
+        chosen = assembly.choose(options, runtime)
+        voice = assembly.voice(heard, source.fps, total, options)
+        cast = assembly.cast(faces, source, chosen, voice, options)
+    assembly.refuse_repairs(source, heard, options)
+    with watch.stage("render"), open_writer(
+        output, *assembly.writing(source, speech, total, chosen, options), overwrite=overwrite
+    ) as writer:  # fmt: skip
+        finish = assembly.finisher(source, chosen, options)
+        size = BatchSize(options.batch_size)
+        for batch in source.batches(total, options.fit, options.batch_size):
+            runtime.step("render", batch.first, total)
+            pixels = batch.pixels
+            for actor in cast:
+                pixels = perform(actor, pixels, batch.first, size, runtime)
+            writer.write(finish(batch.first, pixels))
+        runtime.step("render", total, total)
+    done = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch, size)
+    return assembly.report(done, writer.notes, runtime)
+
+
+def analyse(source: Source, wanted: int, options: LipSyncOptions, runtime: Runtime) -> ClipFaces:
+    """Find and follow every face of the first `wanted` frames, or take what is remembered of this very file."""
+    memory = assembly.face_memory(source, wanted, options, runtime)
+    known = memory.recall()
+    if known is not None:
+        return known
+    detector, finder, settings = assembly.searching(source, options, runtime)
+    batches = source.small_batches(wanted, settings.max_side, assembly.SEARCH_BATCH)
+    faces = track_faces(batches, detector, finder, settings, runtime, min(wanted, source.frame_count))
+    memory.keep(faces, detector.name)
+    return faces
+
+
+def perform(actor: Actor, pixels: Pixels, first: int, size: BatchSize, runtime: Runtime) -> Pixels:
+    """Give one face its mouth on neighbouring frames: crop, generate, blend; in pieces when memory runs out.
+
+    pixels: (N, H, W, 3) uint8 RGB, changed in place where they can be; first: frame of row 0. Returns them.
+    """
+    pixels = pixels if pixels.flags.writeable else pixels.copy()
+
+    def work(start: int, end: int) -> None:
+        active = actor.active[first + start : first + end]
+        if not active.any():
+            return
+        faces = crop_faces(pixels[start:end], actor.plan, first + start, runtime.device, actor.dtype, still=actor.still)
+        rendered = actor.performance.render(faces)
+        mask = actor.mask(faces, rendered)
+        actor.blender.blend(pixels[start:end], faces, rendered, mask, active)
+
+    run_in_batches(size, len(pixels), work, "The generator")
+    return pixels
