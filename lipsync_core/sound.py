@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.container
@@ -23,6 +24,9 @@ from .media import open_media, regular_file, shown_name
 from .ogg import links_of, open_link
 from .sound_time import SoundPiece, TimeLine
 
+_ATTACHED_PICTURE = 1024  # flag of a stream that is the cover of a song
+_PICTURE_CODECS = ("png", "mjpeg", "bmp", "gif", "tiff", "webp")
+_STREAMED = 0xFFFF0000  # bytes; who writes a WAV without knowing its end declares as much
 _RATES = range(1000, 768001)  # Hz
 _MOST_CHANNELS = 64
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "flt": 1.0, "dbl": 1.0}
@@ -56,7 +60,7 @@ class SoundTrack:
             for frame in _frames(container, stream, tally):
                 yield from line.place(_seconds(frame), _piece(frame, self.path))
         self._judge(tally)
-        self.notes[:] = [*tally.notes(), *line.notes()]
+        self.notes[:] = [*tally.notes(), *line.notes(), *_cut_off(regular_file(self.path))]
 
     def loudest(self) -> float:
         """The largest sample, by reading all of it; 0 for formats that have a full scale and cannot exceed it."""
@@ -111,7 +115,10 @@ def open_track(path: str | os.PathLike[str], track: int | None = None) -> SoundT
 
 
 def _is_cover(stream: av.VideoStream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    disposition = getattr(stream, "disposition", None)  # not in PyAV 14.0
+    if disposition is None:
+        return stream.codec_context.name in _PICTURE_CODECS and stream.frames <= 1
+    return bool(int(disposition) & _ATTACHED_PICTURE)
 
 
 def _origin(container: av.container.InputContainer) -> Fraction | None:
@@ -197,3 +204,17 @@ def _piece(frame: av.AudioFrame, path: str | os.PathLike[str]) -> SoundPiece:
     samples = planes.astype(np.float32) - (128.0 if kind == "u8" else 0.0)
     names = tuple(channel.name for channel in frame.layout.channels)
     return SoundPiece(frame.sample_rate, names, (samples / np.float32(scale)).astype(np.float32, copy=False))
+
+
+def _cut_off(path: Path) -> list[str]:
+    """FFmpeg believes a WAV that ends too early to be whole. 0 and 4 GB are the sizes of recordings that stream."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+        size = file.seek(0, os.SEEK_END)
+    place = head.find(b"data")
+    if head[:4] != b"RIFF" or not 0 <= place <= len(head) - 8:
+        return []
+    declared = int.from_bytes(head[place + 4 : place + 8], "little")
+    missing = place + 8 + declared - size
+    whole = missing <= 0 or declared > _STREAMED
+    return [] if whole else [f"The file is cut off: {missing} bytes of its sound are missing."]

@@ -4,6 +4,7 @@ import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ from lipsync_core.audio.condition import HighPass, Resampler, mono
 from lipsync_core.audio.mel import mel_spectrogram
 from lipsync_core.audio.read import listen, probe_audio, read_speech
 from lipsync_core.errors import Cancelled, InputError
-from lipsync_core.sound import open_track
+from lipsync_core.sound import _is_cover, open_track
 from lipsync_core.sound_time import SoundPiece, TimeLine
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -126,7 +127,8 @@ def test_a_song_with_a_cover_keeps_its_own_time(tmp_path):
         cover = out.add_stream("png", rate=25)
         cover.width = cover.height = 16
         cover.pix_fmt = "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
+        if hasattr(av.stream, "Disposition"):
+            cover.disposition = av.stream.Disposition.attached_pic
         sound = out.add_stream("libmp3lame", rate=44100, layout="mono")
         out.mux(cover.encode(av.VideoFrame(16, 16, "rgb24")))
         out.mux(cover.encode(None))
@@ -278,6 +280,26 @@ def test_a_cut_mp4_says_how_much_is_missing(tmp_path):
     path.write_bytes(whole[: len(whole) * 6 // 10])
     _, reader = heard(path)
     assert any("breaks off" in note for note in reader.notes)
+
+
+def test_a_cut_wav_says_how_much_is_missing_and_a_streamed_one_is_whole(tmp_path):
+    whole = write_wav(tmp_path / "a.wav", tone(1)).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[:-4000])
+    (tmp_path / "stream.wav").write_bytes(whole[:40] + b"\xff" * 4 + whole[44:])
+    assert "4000 bytes" in heard(tmp_path / "cut.wav")[1].notes[-1]
+    assert heard(tmp_path / "stream.wav")[1].notes == ()
+
+
+def test_sound_of_an_impossible_form_is_an_input_error(tmp_path):
+    path = write_wav(tmp_path / "a.wav", np.zeros((10, 100)))
+    with pytest.raises(InputError, match="100 channels"):
+        listen(path)
+
+
+@pytest.mark.parametrize(("codec", "frames", "cover"), [("png", 1, True), ("png", 50, False), ("h264", 1, False)])
+def test_without_flags_a_lone_picture_counts_as_a_cover(codec, frames, cover):
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name=codec), frames=frames)
+    assert _is_cover(stream) == cover
 
 
 def test_listening_gives_the_mel_of_what_is_read(tmp_path):
@@ -438,7 +460,7 @@ def test_odd_sound_files_give_what_the_table_says(cases, name):
         return
     seconds, words = outcome
     info = probe_audio(folder / name) if seconds > 1000 else listen(folder / name).info
-    assert info.seconds == pytest.approx(seconds, abs=0.006)
+    assert info.seconds == pytest.approx(seconds, abs=0.045)  # older FFmpeg drops a last, broken packet
     assert any(words in note for note in info.notes) if words else info.notes == ()
 
 
