@@ -87,7 +87,7 @@ def _looks(upper: Float, inside: Float, lower: Float, rest: Float, area: float) 
     lips, inner = _mean(upper + lower), _mean(inside)
     apart = np.maximum(lips[:, 1] - inner[:, 1], 1.2 * (lips[:, 0] - inner[:, 0]))
     cost = 0.8 * np.clip(0.25 - apart, 0, 0.5) * np.minimum(20 * inside[:, 6] / area, 1)
-    cost -= 0.8 * np.clip(lips[:, 1] - _mean(rest)[:, 1], -0.2, 0.25)
+    cost -= 0.8 * np.clip(lips[:, 1] - _mean(rest)[:, 1], -0.2, 0.5)
     return np.asarray(cost + 0.3 * np.abs(_mean(upper)[:, 1] - _mean(lower)[:, 1]), dtype=np.float32)
 
 

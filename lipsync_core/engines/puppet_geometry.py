@@ -17,7 +17,8 @@ from . import puppet_fit, puppet_lids
 from .puppet_fit import ABOVE, BELOW, HALF_WIDTH, SCALE
 
 COLUMNS = 65  # samples of the lips' edges, from corner to corner
-_SEEN_OPEN = 0.085  # a fitted gap below this is the dark line of closed lips
+# A fitted gap below this is the line between closed lips; a dark one can look wide.
+_SEEN_OPEN, _SEEN_OPEN_DARK = 0.03, 0.09
 
 Image = NDArray[np.uint8]
 
@@ -55,6 +56,19 @@ def face_frame(landmarks: Float) -> Float:
     unit = max(float(np.hypot(*eyes)), 1.0)
     across = eyes / unit + 0.5 * mouth / max(float(np.hypot(*mouth)), 1.0)
     return _affine((landmarks[3] + landmarks[4]) / 2, across, unit)
+
+
+def shows_teeth(patch: Float, mouth: NDArray[np.float64]) -> bool:
+    """Is something between the lips of a fitted mouth (8,) that is about as bright as they are?"""
+    height, width = patch.shape[:2]
+    x = np.asarray((np.arange(width) + 0.5) / SCALE - HALF_WIDTH, dtype=np.float64)
+    y = (np.arange(height) + 0.5) / SCALE - ABOVE
+    _, top, top_edge, low_edge, bottom = (curve[0][None] for curve in puppet_fit.lens(mouth[None], x))
+    middle = np.abs(x - mouth[0]) < 0.7 * mouth[3]
+    inside = (y[:, None] > top_edge) & (y[:, None] < low_edge) & middle
+    lips = (y[:, None] > top) & (y[:, None] < bottom) & middle & ~inside
+    light = patch.mean(-1)
+    return bool(inside.sum() > 8 and np.percentile(light[inside], 85) > 1.1 * np.percentile(light[lips], 15))
 
 
 def _affine(origin: Float, across: Float, unit: float) -> Float:
@@ -107,7 +121,7 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float) -> FaceShape:
     bulge = 1 - s * s
     upper = sag * bulge
     lower = upper + gap * bulge
-    if gap < _SEEN_OPEN:
+    if gap < (_SEEN_OPEN if shows_teeth(patch, mouth) else _SEEN_OPEN_DARK):
         upper = lower = dark_seam(image, to_face, half, (upper, lower)).astype(np.float64)
         lower_lip += 0.5 * gap
         upper_lip += 0.5 * gap
@@ -140,7 +154,7 @@ def dark_seam(image: Image, to_face: Float, half: float, band: tuple[NDArray[np.
     cost = (fine - wide) + 40.0 * np.maximum(outside - margin, 0) + 2.0 * outside
     path = _cheapest_path(cost.astype(np.float64), stiffness=0.02)
     line = np.asarray(y[path], dtype=np.float32)
-    return np.asarray(cv2.GaussianBlur(line[None], (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)[0], dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(line[None], (0, 0), 2.2, borderType=cv2.BORDER_REPLICATE)[0], dtype=np.float32)
 
 
 def _cheapest_path(cost: NDArray[np.float64], stiffness: float) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from .puppet_warp import Face, Lines, Pose, smooth
 # Where one upper tooth ends and the next begins, from the middle, in eye distances (8.5, 6.6, 7.3, 6.5 mm of 63).
 _TEETH = (0.0, 0.132, 0.232, 0.322, 0.392)
 _LOWER_TEETH = (0.0, 0.085, 0.178, 0.275, 0.36)
-_BITE = 0.055  # how far the upper teeth reach below the line where the lips meet
+_BITE = 0.05  # how far the upper teeth reach below the line where the lips meet
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ def read_palette(image: Image, shape: FaceShape) -> Float:
     skin = np.percentile(cheeks, 75, axis=0)
     bright = max(float(skin.mean()), 0.8 * _eye_white(image, shape))
     tint = skin / max(float(skin.mean()), 1e-3)
-    teeth = np.clip(0.96 * bright, 0.25, 0.86) * (0.75 + 0.25 * tint) * np.array([1.02, 1.0, 0.95])
-    flesh = lips / max(float(lips.max()), 1e-3)
-    tongue = np.clip(0.62 * lips + 0.03 * flesh, 0, 1)
-    cavity = 0.16 * lips * np.array([1.0, 0.8, 0.8])
+    teeth = np.clip(bright, 0.25, 0.86) * (0.6 + 0.4 * tint) * np.array([1.03, 1.0, 0.94])
+    flesh = _flesh(lips, skin)
+    tongue, cavity = 0.62 * flesh, 0.15 * flesh
     return np.stack([cavity, np.clip(teeth, 0, 0.92), tongue]).astype(np.float32)
 
 
@@ -49,8 +48,17 @@ def _cut(image: Image, shape: FaceShape, x: float, y: float, size: float) -> Flo
 
 def _lip_colour(image: Image, shape: FaceShape) -> Float:
     middle = float(shape.lower[len(shape.lower) // 2]) + 0.5 * shape.lower_lip
-    width = max(0.5 * shape.lower_lip, 0.03)
-    return np.asarray(np.median(_cut(image, shape, 0.0, middle, width), axis=0), dtype=np.float32)
+    width = max(0.8 * shape.lower_lip, 0.03)
+    pixels = _cut(image, shape, 0.0, middle, width)
+    reddest = np.argsort(pixels[:, 1] - pixels[:, 0])[: len(pixels) // 3]  # painted lips can end in skin
+    return np.asarray(pixels[reddest].mean(0), dtype=np.float32)
+
+
+def _flesh(lips: Float, skin: Float) -> Float:
+    """Colour of the inside in the light of the lips: redder than they are, but grey in a grey picture."""
+    colourful = min(float(skin.max() - skin.min()) / max(float(skin.max()), 1e-3) / 0.2, 1.0)
+    red = float(lips.mean()) * np.array([1.6, 0.72, 0.68])
+    return np.asarray(lips + 0.5 * colourful * (red - lips), dtype=np.float32)
 
 
 def _eye_white(image: Image, shape: FaceShape) -> float:
@@ -94,13 +102,14 @@ def paint(face: Face, pose: Pose, palette: Palette, at: Lines, y: torch.Tensor, 
     cover = ((y - start) / soft).clamp(0, 1) * ((at.bottom - y) / soft).clamp(0, 1)
     colour = _cavity(palette, at, y, open_)
     colour = _lay(colour, palette.tongue, *_tongue(at, y, open_))
-    colour = _lay(colour, palette.teeth, *_lower_teeth(x, at, y, open_, soft))
+    dim = torch.lerp(palette.teeth, 0.6 * palette.tongue, 0.4)
+    colour = _lay(colour, dim, *_lower_teeth(x, at, y, open_, soft))
     bite = face.upper[:, face.upper.shape[1] // 2, None, None] + _BITE
     upper, light = _upper_teeth(x, at, y, bite, soft)
     colour = _lay(colour, palette.teeth, upper * (1 - (content / 0.04).clamp(0, 1)), light)
     meet = ((content - open_) / 0.05).clamp(0, 1)
-    seam = torch.exp(-(((y - at.bottom) / (1.2 * soft)) ** 2)) * meet * (1 - at.s * at.s).clamp(min=0) ** 0.5
-    return Inside(colour, cover, 1 - 0.5 * seam)
+    seam = torch.exp(-(((y - at.bottom) / (0.009 + 0.6 * pixel)) ** 2)) * meet * (1 - at.s * at.s).clamp(min=0) ** 0.5
+    return Inside(colour, cover, 1 - 0.45 * seam)
 
 
 def _lay(under: torch.Tensor, colour: torch.Tensor, cover: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
@@ -121,7 +130,8 @@ def _upper_teeth(
     tooth = _row_of_teeth(x, _TEETH)
     edge = bite - 0.35 * x * x - 0.008 * (1 - tooth) ** 2
     cover = ((edge - y) / (1.3 * soft) + 0.5).clamp(0, 1) * (1 - smooth((x.abs() - 0.30) / 0.12))
-    shadow = 0.55 + 0.45 * smooth((y - at.top) / 0.06)
+    deep = 0.55 + 0.45 * smooth((at.bottom - at.top) / 0.16)
+    shadow = deep * (0.5 + 0.5 * smooth((y - at.top) / 0.07))
     round_ = (1 - 2.6 * x * x).clamp(min=0.25)
     return cover, shadow * round_ * (0.86 + 0.14 * (tooth * 3).clamp(max=1))
 
@@ -131,9 +141,11 @@ def _lower_teeth(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cover and light of the lower row: a little of it shows behind the lower lip when the mouth is wide open."""
     tooth = _row_of_teeth(x, _LOWER_TEETH)
-    height = 0.05 * smooth((open_ - 0.08) / 0.22) - 0.006 * (1 - tooth) ** 2
+    height = 0.036 * smooth((open_ - 0.14) / 0.2) - 0.006 * (1 - tooth) ** 2
     cover = ((y - at.bottom + height) / (1.5 * soft) + 0.5).clamp(0, 1) * (1 - smooth((x.abs() - 0.2) / 0.13))
-    return cover * smooth(open_ / 0.1), (0.62 - 1.8 * x * x).clamp(min=0.15) * (0.88 + 0.12 * (tooth * 3).clamp(max=1))
+    return cover * smooth((open_ - 0.12) / 0.12), (0.58 - 1.6 * x * x).clamp(min=0.12) * (
+        0.88 + 0.12 * (tooth * 3).clamp(max=1)
+    )
 
 
 def _tongue(at: Lines, y: torch.Tensor, open_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

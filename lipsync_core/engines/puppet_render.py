@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from ..types import Float, Rendered
 from . import puppet_eyes, puppet_geometry
 from .puppet_paint import Inside, Palette, paint, palette_tensors, read_palette
-from .puppet_warp import Face, Lines, Pose, displacement, face_tensors, lines, pose_of, smooth
+from .puppet_warp import Face, Lines, Pose, displacement, face_tensors, pose_of, smooth
 
 _COARSE = 14  # coarse grid points in one distance between the eyes: displacements are smooth
 _HEAD, _HEAD_FADE, _NECK_Y = (1.9, -0.7), 1.2, 1.2  # radius and y of the head, over how far it fades, where it turns
+_BORDER = 0.45  # face units over which all motion fades at the border of the picture
+_CACHED_PX = 1_200_000  # pixels of one plane of all rows that are rendered together on a CPU
+_WHOLE = (0, 0, 0, 0)
 _FEATHER_PX = 0.3  # what moved less than this fades to the untouched picture
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in crop pixels
@@ -43,7 +46,7 @@ class Portrait:
     """All that is known of one picture of one face.
 
     area: what is picture and not its repeated border. still_area: what blinks and speech reach. mouth: where lips and
-    the mouth's inside can be. eyes: where lids move.
+    the mouth's inside can be. eyes: where lids move. deep: the mouth lies well inside the picture.
     """
 
     face: Face
@@ -54,6 +57,7 @@ class Portrait:
     still_area: Box
     mouth: Box
     eyes: tuple[Box, Box]
+    deep: bool
 
 
 def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float) -> Portrait:
@@ -74,6 +78,7 @@ def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float) -> Port
         still_area,
         mouth,
         (_eye_box(to_crop, shape.eyes[0], area), _eye_box(to_crop, shape.eyes[1], area)),
+        _is_deep(mouth, area, (_BORDER + 0.05) * shape.unit_px),
     )
 
 
@@ -85,6 +90,10 @@ def _box_of(to_crop: Float, rectangle: tuple[float, float, float, float], area: 
     box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
     left, top = max(box[0], area[0]), max(box[1], area[1])
     return left, top, max(left, min(box[2], area[2])), max(top, min(box[3], area[3]))
+
+
+def _is_deep(box: Box, area: Box, margin: float) -> bool:
+    return min(box[0] - area[0], box[1] - area[1], area[2] - box[2], area[3] - box[3]) > margin
 
 
 def _eye_box(to_crop: Float, eye: Float, area: Box) -> Box:
@@ -104,47 +113,49 @@ def _picture(image: puppet_geometry.Image) -> Box:
 
 def render(portrait: Portrait, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, strength: float) -> Rendered:
     """Give crops (N, 3, S, S) of this portrait the mouths `shapes` (N, 5)."""
-    pose = pose_of(portrait.face, shapes, strength)
-    area = portrait.area if motion.sways else portrait.still_area
-    shift = _coarse_shift(portrait, pose, motion, area)
-    mouth = _fine_shift(portrait, pose, motion, portrait.mouth)
-    _put(shift, area, portrait.mouth, mouth.shift)
-    if motion.blinks:
-        _blink(portrait, motion, shift, area)
-    moved = (shift.abs().sum(1, keepdim=True) / _FEATHER_PX).clamp(max=1)
-    picture = F.grid_sample(crops, _grid(shift, area, crops.shape[-1]), padding_mode="border", align_corners=False)
-    inside = paint(portrait.face, pose, portrait.palette, mouth.lines, mouth.y, 1 / portrait.unit_px)
-    _lay_inside(_part(picture, area, portrait.mouth), _part(moved, area, portrait.mouth), inside)
     out, alpha = crops.clone(), crops.new_zeros(len(crops), 1, *crops.shape[2:])
-    left, top, right, bottom = area
-    out[:, :, top:bottom, left:right] = picture
-    alpha[:, :, top:bottom, left:right] = moved
+    area = portrait.area if motion.sways else portrait.still_area
+    count = len(crops)
+    if crops.device.type == "cpu":  # a few rows at a time stay in the cache
+        count = max(1, _CACHED_PX // ((area[2] - area[0]) * (area[3] - area[1]) + 1))
+    for first in range(0, len(crops), count):
+        rows = slice(first, first + count)
+        pose = pose_of(portrait.face, shapes[rows], strength)
+        result = (part(out[rows], _WHOLE, area), part(alpha[rows], _WHOLE, area))
+        _render_rows(portrait, crops[rows], pose, motion.rows(rows), result)
     return Rendered(out, alpha)
 
 
-def _part(tensor: torch.Tensor, area: Box, box: Box) -> torch.Tensor:
+def _render_rows(
+    portrait: Portrait, crops: torch.Tensor, pose: Pose, motion: Motion, result: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Fill in the pictures (N, 3, h, w) and their alpha (N, 1, h, w) of the area that can change."""
+    area = portrait.area if motion.sways else portrait.still_area
+    shift = _coarse_shift(portrait, pose, motion, area)
+    x, y = _centres(portrait.mouth, 1, shift.device)
+    mouth, at, fy = _shift_at(portrait, pose, motion, x, y, portrait.deep)
+    part(shift, area, portrait.mouth).copy_(mouth)
+    if motion.blinks:
+        _blink(portrait, motion, shift, area)
+    picture, moved = result
+    torch.add(shift[:, :1].abs(), shift[:, 1:].abs(), out=moved)
+    moved.mul_(1 / _FEATHER_PX).clamp_(max=1)
+    grid = _grid(shift, area, crops.shape[-1])
+    picture.copy_(F.grid_sample(crops, grid, padding_mode="border", align_corners=False))
+    inside = paint(portrait.face, pose, portrait.palette, at, fy, 1 / portrait.unit_px)
+    _lay_inside(part(picture, area, portrait.mouth), part(moved, area, portrait.mouth), inside)
+
+
+def part(tensor: torch.Tensor, area: Box, box: Box) -> torch.Tensor:
     """The view of `box` in a tensor (N, C, h, w) that covers `area`."""
     left, top, right, bottom = (box[i] - area[i % 2] for i in range(4))
     return tensor[:, :, top:bottom, left:right]
 
 
-def _put(tensor: torch.Tensor, area: Box, box: Box, values: torch.Tensor) -> None:
-    _part(tensor, area, box).copy_(values)
-
-
 def _lay_inside(picture: torch.Tensor, moved: torch.Tensor, inside: Inside) -> None:
-    cover = inside.cover[:, None]
-    picture.copy_(torch.lerp(picture * inside.shade[:, None], inside.colour, cover))
-    moved.copy_(torch.maximum(moved, torch.maximum(cover, 1 - inside.shade[:, None])))
-
-
-@dataclass(frozen=True)
-class Fine:
-    """The mouth's part of the picture at full size: shift (N, 2, h, w) px, the lips' edges there, y in face units."""
-
-    shift: torch.Tensor
-    lines: Lines
-    y: torch.Tensor
+    cover, shade = inside.cover[:, None], inside.shade[:, None]
+    picture.mul_(shade).lerp_(inside.colour, cover)
+    moved.copy_(torch.maximum(moved, torch.maximum(cover, 1 - shade)))
 
 
 def _centres(box: Box, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,71 +166,65 @@ def _centres(box: Box, step: int, device: torch.device) -> tuple[torch.Tensor, t
     return x[None, None, :], y[None, :, None]
 
 
-def _sway_at(portrait: Portrait, motion: Motion, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dx, dy) px from a place of the result to where the swaying head was; the whole head moves as one."""
-    to_face, unit = portrait.face.to_face, portrait.unit_px
-    fx = to_face[:, 0, 0, None, None] * x + to_face[:, 0, 1, None, None] * y + to_face[:, 0, 2, None, None]
-    fy = to_face[:, 1, 0, None, None] * x + to_face[:, 1, 1, None, None] * y + to_face[:, 1, 2, None, None]
-    distance = torch.sqrt(fx**2 + (fy - _HEAD[1]) ** 2)
-    weight = (1 - smooth((distance - _HEAD[0]) / _HEAD_FADE)) * _border(portrait, x, y)
-    right, down, roll = (motion.sway[:, i, None, None] for i in range(3))
-    dx, dy = right - roll * (fy - _NECK_Y), down + roll * fx
-    return -weight * unit * dx, -weight * unit * dy
+def _face_places(portrait: Portrait, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    m = portrait.face.to_face[0]
+    return m[0, 0] * x + (m[0, 1] * y + m[0, 2]), m[1, 0] * x + (m[1, 1] * y + m[1, 2])
 
 
 def _border(portrait: Portrait, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """0 at the border of the picture, 1 further in."""
     left, top, right, bottom = portrait.area
     inner = torch.minimum(torch.minimum(x - left, right - x), torch.minimum(y - top, bottom - y))
-    return smooth(inner / (0.45 * portrait.unit_px))
+    return smooth(inner / (_BORDER * portrait.unit_px))
 
 
 def _shift_at(
-    portrait: Portrait, pose: Pose, motion: Motion, x: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(N, 2, h, w) px from places of the result to the portrait, and the face coordinates there (N, h, w)."""
-    dx, dy = _sway_at(portrait, motion, x, y)
-    x, y = x + dx, y + dy
-    a, b = portrait.face.to_face[0], portrait.to_crop
-    fx = a[0, 0] * x + a[0, 1] * y + a[0, 2]
-    fy = a[1, 0] * x + a[1, 1] * y + a[1, 2]
-    mx, my = displacement(portrait.face, pose, fx, fy)
-    edge = _border(portrait, x, y)
-    dx = dx + (b[0, 0] * mx + b[0, 1] * my) * edge
-    dy = dy + (b[1, 0] * mx + b[1, 1] * my) * edge
-    return torch.stack([dx, dy], 1), fx, fy
+    portrait: Portrait, pose: Pose, motion: Motion, x: torch.Tensor, y: torch.Tensor, deep: bool
+) -> tuple[torch.Tensor, Lines, torch.Tensor]:
+    """(N, 2, h, w) px from places of the result to the portrait; the lips' edges there; y in face units.
+
+    deep: all places are so far inside head and picture that nothing fades.
+    """
+    fx, fy = _face_places(portrait, x, y)
+    fade = x.new_ones(1) if deep else _border(portrait, x, y)
+    dx, dy = x.new_zeros(1), x.new_zeros(1)
+    if motion.sways:
+        right, down, roll = (motion.sway[:, i, None, None] for i in range(3))
+        distance = torch.sqrt(fx**2 + (fy - _HEAD[1]) ** 2)
+        weight = x.new_ones(1) if deep else fade * (1 - smooth((distance - _HEAD[0]) / _HEAD_FADE))
+        dx, dy = weight * (roll * (fy - _NECK_Y) - right), -weight * (down + roll * fx)
+    fx, fy = fx + dx, fy + dy
+    mx, my, at = displacement(portrait.face, pose, fx, fy)
+    mx, my = mx * fade + dx, my * fade + dy
+    b = portrait.to_crop
+    return torch.stack([b[0, 0] * mx + b[0, 1] * my, b[1, 0] * mx + b[1, 1] * my], 1), at, fy
 
 
 def _coarse_shift(portrait: Portrait, pose: Pose, motion: Motion, area: Box) -> torch.Tensor:
     """The displacement over an area (N, 2, h, w) px, worked out on a coarse grid."""
     step = max(1, int(portrait.unit_px / _COARSE))
     x, y = _centres(area, step, portrait.to_crop.device)
-    shift, _, _ = _shift_at(portrait, pose, motion, x, y)
+    shift, _, _ = _shift_at(portrait, pose, motion, x, y, False)
     size = (shift.shape[2] * step, shift.shape[3] * step)
     full = F.interpolate(shift, size, mode="bilinear", align_corners=False)
     return full[:, :, : area[3] - area[1], : area[2] - area[0]]
 
 
-def _fine_shift(portrait: Portrait, pose: Pose, motion: Motion, box: Box) -> Fine:
-    x, y = _centres(box, 1, portrait.to_crop.device)
-    shift, fx, fy = _shift_at(portrait, pose, motion, x, y)
-    return Fine(shift, lines(portrait.face, pose, fx), fy)
-
-
 def _blink(portrait: Portrait, motion: Motion, shift: torch.Tensor, area: Box) -> None:
     """Add the lids' motion to the shift of an area."""
-    a, b = portrait.face.to_face[0], portrait.to_crop
+    b = portrait.to_crop
     for eye, box in enumerate(portrait.eyes):
         x, y = _centres(box, 1, shift.device)
-        part = _part(shift, area, box)
-        x, y = x + part[:, 0], y + part[:, 1]
-        fx, fy = a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2]
+        here = part(shift, area, box)
+        fx, fy = _face_places(portrait, x + here[:, 0], y + here[:, 1])
         up = puppet_eyes.lid_shift(portrait.face, eye, motion.blink, fx, fy)
-        part += torch.stack([b[0, 1] * up, b[1, 1] * up], 1)
+        here += torch.stack([b[0, 1] * up, b[1, 1] * up], 1)
 
 
 def _grid(shift: torch.Tensor, area: Box, size: int) -> torch.Tensor:
-    """Sampling places (N, h, w, 2) in [-1, 1]."""
+    """Sampling places (N, h, w, 2) in [-1, 1]; works in place."""
     x, y = _centres(area, 1, shift.device)
-    scale = 2 / size
-    return torch.stack([(shift[:, 0] + x) * scale - 1, (shift[:, 1] + y) * scale - 1], -1)
+    shift.mul_(2 / size)
+    shift[:, 0].add_(x * (2 / size) - 1)
+    shift[:, 1].add_(y * (2 / size) - 1)
+    return shift.permute(0, 2, 3, 1)

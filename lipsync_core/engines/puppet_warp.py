@@ -15,7 +15,8 @@ from .puppet_geometry import FaceShape
 
 GAP_AT_ONE = 0.35  # gap of an opening of 1, in distances between the eyes
 LARGEST_GAP = 0.5
-CHEEK = 0.5  # beyond the corners, over how far their motion fades
+CHEEK = 0.5  # beyond the corners, over how far up and down fades
+DIMPLE = 0.34  # and how far in and out
 NECK = 0.5  # below the chin, over how far its motion fades
 
 
@@ -86,9 +87,9 @@ def pose_of(face: Face, shapes: torch.Tensor, strength: float) -> Pose:
     gap = (GAP_AT_ONE * opening).clamp(max=LARGEST_GAP)
     rounding = rounding.clamp(0, 1) * (0.4 + 0.6 * min(strength, 1.0))
     more = gap - face.gap
-    stretch = 0.13 * width.clamp(-1, 1) * min(strength, 1.2) - 0.24 * rounding - 0.25 * more.clamp(min=0)
+    stretch = 0.13 * width.clamp(-1, 1) * min(strength, 1.2) - 0.22 * rounding - 0.22 * more.clamp(min=0)
     half = face.half * (1 + stretch)
-    lift = 0.16 * more.clamp(min=0) + 0.25 * more.clamp(max=0)
+    lift = 0.16 * more.clamp(min=0) + 0.4 * more.clamp(max=0)
     lower = more - lift
     drop = 0.12 * jaw.clamp(0, 1.2) * min(strength, 1.5) + 0.4 * lower.clamp(min=0) + 0.55 * lower.clamp(max=0)
     sink = 0.12 * more.clamp(min=0)
@@ -120,15 +121,15 @@ def lines(face: Face, pose: Pose, x: torch.Tensor) -> Lines:
     bulge = 1 - s * s
     upper = lookup(face.upper, s)
     own = lookup(face.lower, s) - upper
-    lens = bulge * (1 + 0.25 * (s * s)) + pose.round * bulge * (s * s) * 0.5
+    lens = bulge * (1 + 0.55 * (s * s)) + pose.round * bulge * (s * s) * 0.5
     kept = (pose.gap / face.gap.clamp(min=1e-4)).clamp(max=1)
     wanted = own * kept + (pose.gap - face.gap).clamp(min=0) * lens
     top = upper - pose.lift * bulge + pose.sink * (1 - bulge)
     return Lines(s, upper, upper + own, top, top + wanted)
 
 
-def displacement(face: Face, pose: Pose, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dx, dy) to add to places (N, H, W) of the result to find them in the portrait, in face units."""
+def displacement(face: Face, pose: Pose, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Lines]:
+    """(dx, dy) to add to places (N, H, W) of the result to find them in the portrait, in face units; the lips there."""
     at = lines(face, pose, x)
     side = 1 - smooth((x.abs() - pose.half) / CHEEK)
     content = (at.lower - at.upper).clamp(min=0)
@@ -136,10 +137,14 @@ def displacement(face: Face, pose: Pose, x: torch.Tensor, y: torch.Tensor) -> tu
     below = y > edge
     up = _upper(face, pose, at, y) * side
     down = _lower(face, pose, at, x, y, side)
-    dy = torch.where(below, down, up)
-    around = 1 - smooth((torch.where(below, y - at.bottom, at.top - y) - 0.12) / 0.45)
-    dx = x * (face.half / pose.half - 1) * side * around
-    return dx, -dy
+    from_y = torch.where(below, y - down, y - up)
+    # Inside the mouth each lip's edge repeats rather than showing the other lip; the paint lies over it.
+    kept = torch.where(below, torch.maximum(from_y, at.lower), torch.minimum(from_y, at.lower))
+    from_y = torch.where(at.s.abs() < 1, kept, from_y)
+    around = 1 - smooth((torch.where(below, y - at.bottom, at.top - y) - 0.10) / 0.40)
+    across = torch.minimum(x.abs(), pose.half) * x.sign() * (face.half / pose.half - 1)
+    dx = across * (1 - smooth((x.abs() - pose.half) / DIMPLE)) * around
+    return dx, from_y - y, at
 
 
 def _upper(face: Face, pose: Pose, at: Lines, y: torch.Tensor) -> torch.Tensor:
