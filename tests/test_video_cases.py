@@ -59,7 +59,9 @@ def test_odd_video_files_give_what_the_table_says(cases, name):
     frames, fps, width, height, note = expected
     with VideoReader(folder / name) as reader:
         pixels = np.concatenate([batch.pixels for batch in reader.batches(16)])
-    assert pixels.shape == (frames, height, width, 3)
+    least, most = frames if isinstance(frames, tuple) else (frames, frames)
+    assert least <= len(pixels) <= most
+    assert pixels.shape[1:] == (height, width, 3)
     assert reader.fps == fps
     assert (reader.info.width, reader.info.height) == (width, height)
     if note is None:

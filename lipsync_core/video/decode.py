@@ -17,7 +17,8 @@ from .convert import Filters
 from .timeline import Timed
 
 _PATIENCE = 32  # failures in a row to read a packet, after which the rest of the file is given up
-_BACKWARDS = 4  # frames; time stamps that fall back further have started anew (files that were joined)
+_BACKWARDS = 12  # frames; time stamps that fall back further have started anew (files that were joined),
+# less comes out of order from decoders that have lost their place in a damaged file
 _FORWARDS = Fraction(300)  # s; those that jump further ahead are wrong
 
 Frames = Iterable[Timed[av.VideoFrame]]
