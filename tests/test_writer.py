@@ -301,6 +301,14 @@ def test_an_old_result_stays_when_the_new_one_fails(tmp_path):
     assert (tmp_path / "out.mp4").read_bytes() == b"old"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["http:x.mp4", "-out.mp4", "100 %d [1].mp4", "über 嘴.mp4"])
+def test_a_name_is_never_taken_for_something_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write(name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_clip_without_frames_is_an_error(tmp_path):
     with (
         pytest.raises(OutputError, match="no frames"),

@@ -49,12 +49,15 @@ def close_mel(mel: Float, gate: Float) -> Float:
 
 
 def _levels(mel: Float) -> _Levels:
-    """(10, M) dB of groups of bands, averaged over three columns: a mel of v stands for 12.5 (v + 4) - 100 dB."""
-    power = 10.0 ** ((12.5 * (mel.astype(np.float64) + 4.0) - 100.0) / 10.0)
-    grouped = power.reshape(MEL_BANDS // _GROUP, _GROUP, -1).mean(axis=1)
-    padded = np.pad(grouped, ((0, 0), (1, 1)), mode="edge")
-    smooth = (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3.0
-    return np.asarray(10.0 * np.log10(smooth), np.float64)
+    """(10, M) dB of groups of bands, averaged over three columns."""
+    return np.stack([_level(mel[band : band + _GROUP]) for band in range(0, MEL_BANDS, _GROUP)])
+
+
+def _level(bands: Float) -> _Levels:
+    """(M,) dB of some bands together: a mel of v stands for 12.5 (v + 4) - 100 dB."""
+    power = (10.0 ** ((1.25 * (bands.astype(np.float64) + 4.0)) - 10.0)).mean(axis=0)
+    padded = np.pad(power, 1, mode="edge")
+    return np.asarray(10.0 * np.log10((padded[:-2] + padded[1:-1] + padded[2:]) / 3.0), np.float64)
 
 
 def _excess(levels: _Levels) -> _Levels:

@@ -114,7 +114,7 @@ def open_writer(
     audio: the sound of the result, as long as the picture; None for none. provenance: None writes no marks.
     Raises `OutputError`, and `InputError` for sound that cannot be read.
     """
-    final = Path(path)
+    final = Path(os.path.abspath(path))  # noqa: PTH100 - FFmpeg must never take a name for a protocol
     with atomic_output(final, overwrite=overwrite) as temporary:
         try:
             encoder = ClipEncoder(temporary, final.suffix.lower(), clip, audio, provenance, encoding or Encoding())
