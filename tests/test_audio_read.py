@@ -1,7 +1,4 @@
-import importlib.util
-import shutil
 import struct
-import sys
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +12,6 @@ from lipsync_core.audio.mel import mel_spectrogram
 from lipsync_core.audio.read import listen, probe_audio, read_speech
 from lipsync_core.errors import Cancelled, InputError
 from lipsync_core.sound import _is_cover, open_track
-from lipsync_core.sound_time import SoundPiece, TimeLine
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -336,70 +332,6 @@ def test_what_is_no_sound_is_refused(tmp_path, name):
         listen(path)
 
 
-def piece(samples, rate=1000):
-    return SoundPiece(rate, ("FC",), np.asarray(samples, np.float32)[None])
-
-
-def laid_out(*placed, origin=None, stop=None):
-    line = TimeLine()
-    line.begin(origin, stop)
-    parts = [part.samples[0] for time, sound in placed for part in line.place(time, sound)]
-    return np.concatenate([np.zeros(0), *parts]), line.notes()
-
-
-def test_a_hole_is_filled_with_silence_and_reported():
-    samples, notes = laid_out((Fraction(0), piece([1] * 100)), (Fraction(2), piece([2] * 100)))
-    assert len(samples) == 2100
-    assert samples[100:2000].max() == 0
-    assert samples[2000] == 2
-    assert "1.90 s" in notes[0]
-
-
-def test_an_overlap_is_trimmed_and_reported():
-    samples, notes = laid_out((Fraction(0), piece([1] * 100)), (Fraction(1, 20), piece([2] * 100)))
-    assert samples.tolist() == [1] * 100 + [2] * 50
-    assert "0.05 s" in notes[0]
-
-
-def test_rough_time_stamps_are_no_holes():
-    placed = [(Fraction(k * 23 + k % 2 * 3, 1000), piece([k] * 23)) for k in range(100)]
-    samples, notes = laid_out(*placed)
-    assert len(samples) == 2300
-    assert notes == []
-
-
-def test_early_sound_is_cut_to_the_sample():
-    samples, notes = laid_out(
-        *[(Fraction(k, 20), piece(np.arange(k * 50, k * 50 + 50))) for k in range(4)], origin=Fraction(63, 1000)
-    )
-    assert samples.tolist() == list(range(63, 200))
-    assert notes == []
-
-
-@pytest.mark.parametrize("jump", [Fraction(10_000), Fraction(-5)])
-def test_a_broken_clock_is_not_believed(jump):
-    samples, notes = laid_out((Fraction(10), piece([1] * 100)), (10 + jump, piece([2] * 100)), origin=Fraction(10))
-    assert samples.tolist() == [1] * 100 + [2] * 100
-    assert "jump" in notes[0]
-
-
-def test_sound_absurdly_far_from_its_picture_starts_with_it():
-    samples, notes = laid_out((Fraction(99999), piece([1] * 10)), origin=Fraction(0))
-    assert len(samples) == 10
-    assert "jump" in notes[0]
-
-
-def test_pieces_without_a_time_follow_each_other():
-    samples, _ = laid_out((None, piece([1] * 10)), (None, piece([2] * 10)), origin=Fraction(0))
-    assert samples.tolist() == [1] * 10 + [2] * 10
-
-
-def test_a_declared_end_that_comes_far_too_early_is_not_believed():
-    placed = [(Fraction(k, 20), piece([k] * 50)) for k in range(10)]
-    assert len(laid_out(*placed, stop=Fraction(47, 100))[0]) == 470
-    assert len(laid_out(*placed, stop=Fraction(1, 10))[0]) == 500
-
-
 def test_a_change_of_rate_ends_one_resampler_and_starts_the_next():
     assert len(Resampler(16000)(tone(0.1))) == 1600
     resampler = Resampler(48000)
@@ -413,57 +345,3 @@ def test_the_high_pass_does_not_care_how_the_sound_is_cut():
     first = cut(sound[:16000])  # the state is settled on the first piece
     np.testing.assert_allclose(whole(sound), first, atol=1e-6)
     np.testing.assert_allclose(cut(sound), whole(sound), atol=1e-6)
-
-
-# ---------------------------------------------------------------------------------------------- the odd files
-
-
-@pytest.fixture(scope="session")
-def cases(tmp_path_factory):
-    """The sound files of ../shared/cases, made once."""
-    if not (SHARED / "cases" / "make_cases.py").exists() or shutil.which("ffmpeg") is None:
-        pytest.skip("../shared/cases or the ffmpeg program that makes them is not here")
-    folder = tmp_path_factory.mktemp("cases")
-    argv, sys.argv = sys.argv, ["make_cases", str(folder)]
-    try:
-        spec = importlib.util.spec_from_file_location("make_cases", SHARED / "cases" / "make_cases.py")
-        maker = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(maker)
-    finally:
-        sys.argv = argv
-    return folder, maker.CASES
-
-
-def outcomes():
-    spec = importlib.util.spec_from_file_location("cases_audio", Path(__file__).with_name("cases_audio.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.CASES
-
-
-SLOW = [pytest.param(name, marks=pytest.mark.slow) if "3h" in name else name for name in outcomes()]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the maker leaves its files open
-@pytest.mark.parametrize("name", SLOW)
-def test_odd_sound_files_give_what_the_table_says(cases, name):
-    folder, makers = cases
-    try:
-        makers[name](name)
-    except RuntimeError as error:  # this ffmpeg lacks the codec
-        pytest.skip(f"the case cannot be made here: {error}")
-    outcome = outcomes()[name]
-    if isinstance(outcome, str):
-        with pytest.raises(InputError, match=outcome) as caught:
-            listen(folder / name)
-        assert str(caught.value).startswith(name)
-        return
-    seconds, words = outcome
-    info = probe_audio(folder / name) if seconds > 1000 else listen(folder / name).info
-    assert info.seconds == pytest.approx(seconds, abs=0.045)  # older FFmpeg drops a last, broken packet
-    assert any(words in note for note in info.notes) if words else info.notes == ()
-
-
-def test_every_sound_case_has_its_line_in_the_table(cases):
-    _, makers = cases
-    assert {name for name in makers if name.startswith("A")} == set(outcomes())

@@ -14,9 +14,7 @@ import pytest
 from lipsync_core.errors import Cancelled, InputError, OutputError
 from lipsync_core.sound import open_track
 from lipsync_core.types import FrameBatch
-from lipsync_core.video import encoders
 from lipsync_core.video.check import check_written
-from lipsync_core.video.encoders import choose_encoder
 from lipsync_core.video.writer import AudioSource, Clip, Encoding, open_writer
 
 RATES = [Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)]
@@ -159,6 +157,17 @@ def test_a_lower_crf_makes_a_larger_file(tmp_path):
             writer.write(FrameBatch(0, noise))
         sizes.append(path.stat().st_size)
     assert sizes[0] > 2 * sizes[1]
+
+
+def test_webm_is_vp9(tmp_path):
+    write(tmp_path / "out.webm", 5)
+    with av.open(str(tmp_path / "out.webm")) as container:
+        assert container.streams.video[0].codec_context.name in ("vp9", "libvpx-vp9")
+
+
+def test_an_encoder_without_crf_gets_a_bit_rate(tmp_path):
+    write(tmp_path / "out.mp4", 5, encoding=Encoding(codec="mpeg4"))
+    assert len(pictures(tmp_path / "out.mp4")[0]) == 5
 
 
 # --------------------------------------------------------------------------------------------------- sound
@@ -367,37 +376,3 @@ def test_a_file_with_too_few_frames_is_not_accepted(tmp_path):
         check_written(tmp_path / name, tmp_path / name, 10, Fraction(25))
         with pytest.raises(OutputError, match="10 of 12 frames"):
             check_written(tmp_path / name, tmp_path / name, 12, Fraction(25))
-
-
-# ------------------------------------------------------------------------------------------------ encoders
-
-
-def test_webm_is_vp9(tmp_path):
-    write(tmp_path / "out.webm", 5)
-    with av.open(str(tmp_path / "out.webm")) as container:
-        assert container.streams.video[0].codec_context.name in ("vp9", "libvpx-vp9")
-
-
-def test_another_h264_encoder_takes_over_with_a_note(monkeypatch):
-    monkeypatch.setattr(encoders, "_opens", lambda codec: codec == "libopenh264")
-    chosen = choose_encoder(Encoding(crf=23), ".mp4", Fraction(1_000_000))
-    assert chosen.codec == "libopenh264"
-    assert chosen.bit_rate == 100_000
-    assert "libx264 is not available" in chosen.note
-
-
-def test_no_encoder_at_all_is_an_output_error(monkeypatch):
-    monkeypatch.setattr(encoders, "_opens", lambda codec: False)
-    with pytest.raises(OutputError, match=r"no encoder for \.webm"):
-        choose_encoder(Encoding(), ".webm", Fraction(1))
-
-
-def test_an_encoder_that_is_not_built_in_or_has_no_hardware_does_not_open():
-    assert not encoders._opens("no_such_codec")
-    assert encoders._opens("libx264")
-    assert encoders._opens("mpeg4")
-
-
-def test_an_encoder_without_crf_gets_a_bit_rate(tmp_path):
-    write(tmp_path / "out.mp4", 5, encoding=Encoding(codec="mpeg4"))
-    assert len(pictures(tmp_path / "out.mp4")[0]) == 5
