@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 
 from . import __version__
@@ -51,9 +52,9 @@ class StopSignal:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
     stop = StopSignal()
     stop.install()
+    arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments, stop.wanted)
     except (Cancelled, KeyboardInterrupt):
@@ -64,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _say(f"lipsync: {error}")
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the interpreter's last flush
+    except BrokenPipeError:  # whoever read our output went away, as `| head` does
+        with suppress(OSError, ValueError):  # so that the interpreter's last flush finds a place to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
 
