@@ -5,7 +5,10 @@ Paper: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +35,9 @@ class YuNetDetector:
         self.settings = settings
         self.sides = tuple(sorted({min(FIRST_SIDE, settings.max_side), settings.max_side}))
         try:
-            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), settings.min_score, _NMS, _TOP)
+            with _quiet():
+                self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), settings.min_score, _NMS, _TOP)
+                self._look(np.zeros((64, 96, 3), np.uint8), 1.0)  # some files fail only here, on some OpenCV
         except cv2.error as error:
             raise WeightsError(
                 f"{path.name}: OpenCV cannot read it as a YuNet model ({error.err or error}). "
@@ -56,6 +61,21 @@ class YuNetDetector:
         if rows is None or len(rows) == 0:
             return no_detections()
         return _as_detections(np.asarray(rows, dtype=np.float32), factor)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV 5 prints a warning that concerns nobody whenever it makes this detector; 4.x has neither it nor this."""
+    logging: Any = getattr(cv2.utils, "logging", None)
+    if logging is None:
+        yield
+        return
+    before = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)
 
 
 def _as_detections(rows: Float, factor: float) -> Detections:
