@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,13 @@ from ..runtime import Runtime, default_model_dir
 from ..types import CropStyle, FaceBatch, Float, Rendered, Speech
 from . import puppet_ear, puppet_pose
 from .base import Engine, EngineSettings, EngineSpec
+from .puppet_geometry import Search
 from .puppet_render import Motion, Portrait, read_portrait, render
 
 WEIGHTS = "puppet.safetensors"
 _CROP_PX, _CROP_MARGIN = 1024, 2.2
+_AFRESH = 16  # frames of a video after which lips are looked for everywhere, not only where they were
+_COLOUR_INERTIA = 0.9  # share of the colours of the frame before
 _PORTRAITS_KEPT = 8  # faces of a still clip whose analysis is remembered
 
 
@@ -30,6 +33,8 @@ class PuppetPerformance:
     sway: Float
     settings: EngineSettings
     _known: dict[bytes, Portrait] = field(default_factory=dict)
+    _last: Portrait | None = None
+    _last_frame: int = -2
 
     def render(self, faces: FaceBatch) -> Rendered:
         """Give the faces their mouths; alpha is where they differ from what came in."""
@@ -49,7 +54,13 @@ class PuppetPerformance:
         return Rendered(torch.cat([p.crops for p in parts]), torch.cat([p.alpha for p in parts if p.alpha is not None]))
 
     def _frame(self, faces: FaceBatch, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, i: int) -> Rendered:
-        portrait = read_portrait(crops[i], faces.landmarks[i], faces.boxes_xyxy[i])
+        frame = faces.first + i
+        last = self._last if self._last_frame == frame - 1 else None
+        search = Search(last.lips if last else None, frame % _AFRESH == 0, eyes=False)
+        portrait = read_portrait(crops[i], faces.landmarks[i], faces.boxes_xyxy[i], search)
+        if last:
+            portrait = replace(portrait, palette=portrait.palette.towards(last.palette, _COLOUR_INERTIA))
+        self._last, self._last_frame = portrait, frame
         row = slice(i, i + 1)
         return render(portrait, crops[row], shapes[row], motion.rows(row), self.settings.strength)
 

@@ -30,7 +30,7 @@ class FaceShape:
     to_face: (2, 3) crop pixels -> face units. half: half the mouth's width.
     upper, lower: (65,) y of the lips' inner edges; equal where the lips touch. gap: largest distance between them.
     upper_lip, lower_lip: thickness. chin, nose: y of the chin's lowest point and of the tip of the nose.
-    eyes: (2, 5), see `find_eyes`.
+    eyes: (2, 5), see `find_eyes`. lips: (8,) as they were fitted.
     """
 
     to_face: Float
@@ -43,6 +43,7 @@ class FaceShape:
     chin: float
     nose: float
     eyes: Float
+    lips: NDArray[np.float64]
 
     @property
     def unit_px(self) -> float:
@@ -106,12 +107,24 @@ def level_patch(
     return patch.astype(np.float32)
 
 
-def find_face(image: Image, landmarks: Float, box_xyxy: Float) -> FaceShape:
+@dataclass(frozen=True)
+class Search:
+    """What is looked for. before: lips (8,) of the frame before; afresh: elsewhere too; eyes: lids, for blinks."""
+
+    before: NDArray[np.float64] | None = None
+    afresh: bool = True
+    eyes: bool = True
+
+
+FIRST = Search()
+
+
+def find_face(image: Image, landmarks: Float, box_xyxy: Float, search: Search = FIRST) -> FaceShape:
     """Read one face off a crop (S, S, 3) uint8 RGB; landmarks (5, 2) and box (4,) in its pixels."""
     rough = face_frame(landmarks)
     size = (round(2 * HALF_WIDTH * SCALE), round((ABOVE + BELOW) * SCALE))
     patch = level_patch(image, rough, (-HALF_WIDTH, -ABOVE), size, SCALE)
-    mouth, _ = puppet_fit.fit_lips(patch)
+    mouth, _ = puppet_fit.fit_lips(patch, search.before, search.afresh)
     cx, cy, slope, half, sag, upper_lip, lower_lip, gap = (float(v) for v in mouth)
     back = inverse(rough)
     across = back[:, :2] @ np.array([1.0, slope], dtype=np.float32)
@@ -137,7 +150,8 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float) -> FaceShape:
         lower_lip,
         _chin(to_face, box_xyxy),
         float(np.clip(points[2, 1], -0.75, -0.3)),
-        find_eyes(image, to_face, points[:2]),
+        find_eyes(image, to_face, points[:2]) if search.eyes else np.zeros((2, 5), np.float32),
+        mouth,
     )
 
 

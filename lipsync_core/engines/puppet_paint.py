@@ -26,6 +26,14 @@ class Palette:
     teeth: torch.Tensor
     tongue: torch.Tensor
 
+    def towards(self, other: Palette, share: float) -> Palette:
+        """This palette with a share of another."""
+        return Palette(
+            torch.lerp(self.cavity, other.cavity, share),
+            torch.lerp(self.teeth, other.teeth, share),
+            torch.lerp(self.tongue, other.tongue, share),
+        )
+
 
 def read_palette(image: Image, shape: FaceShape) -> Float:
     """(3, 3) RGB in [0, 1]: cavity, teeth, tongue, from the lips, the lit skin and the whites of the eyes."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from ..types import Float, Rendered
 from . import puppet_eyes, puppet_geometry
+from .puppet_geometry import FIRST, Search
 from .puppet_paint import Inside, Palette, paint, palette_tensors, read_palette
 from .puppet_warp import Face, Lines, Pose, displacement, face_tensors, pose_of, smooth
 
@@ -46,7 +48,8 @@ class Portrait:
     """All that is known of one picture of one face.
 
     area: what is picture and not its repeated border. still_area: what blinks and speech reach. mouth: where lips and
-    the mouth's inside can be. eyes: where lids move. deep: the mouth lies well inside the picture.
+    the mouth's inside can be. eyes: where lids move. deep: the mouth lies well inside the picture. lips: (8,) as
+    they were fitted.
     """
 
     face: Face
@@ -58,12 +61,13 @@ class Portrait:
     mouth: Box
     eyes: tuple[Box, Box]
     deep: bool
+    lips: NDArray[np.float64]
 
 
-def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float) -> Portrait:
+def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float, search: Search = FIRST) -> Portrait:
     """Analyse a crop (3, S, S) in [0, 1]; landmarks (5, 2), box (4,) in its pixels. About 0.3 s on one core."""
     image = (crop.permute(1, 2, 0).float().cpu().numpy() * 255).round().astype(np.uint8)
-    shape = puppet_geometry.find_face(np.ascontiguousarray(image), landmarks, box_xyxy)
+    shape = puppet_geometry.find_face(np.ascontiguousarray(image), landmarks, box_xyxy, search)
     to_crop = puppet_geometry.inverse(shape.to_face)
     area = _picture(image)
     reach = 1.25 * shape.half + 0.06
@@ -79,6 +83,7 @@ def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float) -> Port
         mouth,
         (_eye_box(to_crop, shape.eyes[0], area), _eye_box(to_crop, shape.eyes[1], area)),
         _is_deep(mouth, area, (_BORDER + 0.05) * shape.unit_px),
+        shape.lips,
     )
 
 
