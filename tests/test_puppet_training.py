@@ -13,7 +13,7 @@ from lipsync_core.engines.puppet_ear import hear, load_ear
 from lipsync_core.networks.mouth_shape import MOUTH_SHAPE, MouthShapeConfig
 from lipsync_core.training import puppet_text
 from lipsync_core.training.puppet_augment import Augment, Batch
-from lipsync_core.training.puppet_data import Stream, build, load, stream_of
+from lipsync_core.training.puppet_data import HELD_OUT_ESPEAK, VARIANTS, Stream, build, load, stream_of
 from lipsync_core.training.puppet_eval import gap_of, heldout_clips, marks_of
 from lipsync_core.training.puppet_phonemes import ARPABET, KINDS, POSTURES, split_phoneme
 from lipsync_core.training.puppet_targets import kinds_of, mouth_targets
@@ -92,6 +92,10 @@ def test_a_diphthong_is_two_sounds_and_length_counts() -> None:
     assert a + b == pytest.approx(1)
     assert split_phoneme("ɔːɹ")[0][1] > split_phoneme("ɔɹ")[0][1]
     assert split_phoneme("̩ʲ") == []
+
+
+def test_no_voice_of_the_examination_is_heard_in_training() -> None:
+    assert not {voice.split("+")[1] for voice in HELD_OUT_ESPEAK} & set(VARIANTS)
 
 
 def test_kinds_name_the_sound_of_each_column() -> None:

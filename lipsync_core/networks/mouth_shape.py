@@ -21,6 +21,7 @@ WIDEST_OPENING = 1.2  # of the scale on which 1 is a wide open /a/
 _LEVEL_REACH = 2 * MEL_COLUMNS_PER_SECOND  # columns to either side that tell loudness and colour
 _QUIETEST_SPEECH = -3.0  # mean mel; below it nobody speaks, however long the silence lasts
 _SPEECH_DEPTH = 1.2  # mel units (12.5 dB each) below the loudest column that still count as speech
+_AUDIBLE, _AUDIBLE_STEEPNESS = -3.5, 20.0  # mean mel at which a sound counts as half there, and how sharply
 _COARSE_BANDS = 20
 _STEM_KERNEL = 5
 _STRIDE = 2  # the trunk runs at 40 Hz, half the work; the head gives two columns for each of its steps
@@ -78,7 +79,10 @@ class MouthShapeNet(nn.Module):
         return torch.stack(rows, 1)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        return self.shape(self.features(mel))[..., : mel.shape[-1]]
+        shapes = self.shape(self.features(mel))[..., : mel.shape[-1]]
+        heard = audible(mel)
+        # jaw and opening; where there is nothing to hear, no training has to be trusted to keep the mouth shut
+        return torch.cat([shapes[:, :2] * heard, shapes[:, 2:]], 1)
 
 
 class _ChannelNorm(nn.Module):
@@ -122,6 +126,12 @@ def level_and_colour_removed(mel: torch.Tensor) -> torch.Tensor:
     deviation = (_window_sum((mel - mean) ** 2 * speech) / weight + 0.25).sqrt()
     coarse = F.avg_pool1d((mel - peak).transpose(1, 2), MEL_BANDS // _COARSE_BANDS).transpose(1, 2)
     return torch.cat([(mel - mean) / deviation, coarse / 2, loudness - peak, peak + 1], 1)
+
+
+def audible(mel: torch.Tensor) -> torch.Tensor:
+    """(B, 80, M) mel -> (B, 1, M) in [0, 1]: 0 where the nearest 4 s hold silence or next to it, 50 dB below speech."""
+    peak = F.max_pool1d(mel.mean(1, keepdim=True), 2 * _LEVEL_REACH + 1, stride=1, padding=_LEVEL_REACH)
+    return torch.sigmoid(_AUDIBLE_STEEPNESS * (peak - _AUDIBLE))
 
 
 def _window_sum(x: torch.Tensor) -> torch.Tensor:
