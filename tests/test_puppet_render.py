@@ -10,7 +10,8 @@ import torch
 
 from lipsync_core.engines import puppet, puppet_geometry, puppet_pose
 from lipsync_core.engines.base import EngineSettings
-from lipsync_core.engines.puppet_render import Motion, read_portrait, render
+from lipsync_core.engines.puppet_paint import read_palette
+from lipsync_core.engines.puppet_render import Motion, read_portrait, render, sharpen
 from lipsync_core.types import FaceBatch, Speech
 
 SIDE, UNIT = 360, 80.0
@@ -215,3 +216,60 @@ def test_the_engine_hears_a_voice_and_asks_for_a_native_crop(monkeypatch):
     style = engine.crop_style(200.0)
     assert (style.kind, style.size) == ("native", 1024)
     assert puppet.SPEC.detect({"anything": (1,)}) is None
+
+
+def test_moving_a_still_picture_does_not_blur_it():
+    dice = torch.Generator().manual_seed(0)
+    crop = torch.rand(3, 40, 40, generator=dice)
+    fine = sharpen(crop, (4, 0, 40, 40))
+    assert fine.shape == (1, 3, 79, 71)
+    assert torch.allclose(fine[0, :, ::2, ::2], crop[:, :, 4:], atol=1e-5)
+    between = fine[0, :, ::2, 1::2]
+    halves = (crop[:, :, 4:-1] + crop[:, :, 5:]) / 2
+    assert between.std() > 1.1 * halves.std()
+
+
+def test_a_large_still_picture_is_not_kept_twice():
+    assert sharpen(torch.zeros(1, 1000, 1000), (0, 0, 1000, 1000)) is None
+
+
+def test_lips_are_followed_from_the_frame_before():
+    image, points, box = drawn_face(gap=0.15)
+    first = puppet_geometry.find_face(image, points, box)
+    moved = points + np.float32(3.0)
+    again = puppet_geometry.find_face(image, moved, box, puppet_geometry.Search(first.lips, afresh=False, eyes=False))
+    assert again.gap == pytest.approx(first.gap, abs=0.05)
+    assert not again.eyes.any()
+
+
+def test_a_wrong_mouth_of_the_frame_before_is_given_up():
+    image, points, box = drawn_face(gap=0.15)
+    right = puppet_geometry.find_face(image, points, box)
+    wrong = np.array([0.15, -0.2, 0.2, 0.25, 0.1, 0.05, 0.07, 0.0])
+    found = puppet_geometry.find_face(image, points, box, puppet_geometry.Search(wrong, afresh=True))
+    assert np.abs(found.lips - right.lips).max() < 0.05
+
+
+def test_the_inside_is_drawn_in_the_light_of_the_picture():
+    image, points, box = drawn_face()
+    dim = (image * 0.4).astype(np.uint8)
+    bright_teeth, dim_teeth = (read_palette(i, puppet_geometry.find_face(i, points, box))[1] for i in (image, dim))
+    assert 0.35 < dim_teeth.mean() / bright_teeth.mean() < 0.75
+    assert bright_teeth.max() < 0.95
+
+
+def test_a_blank_picture_is_rendered_without_a_fault():
+    blank = np.full((SIDE, SIDE, 3), 127, np.uint8)
+    _, points, box = drawn_face()
+    faces, _, result = rendered((blank, points, box), REST, OPEN)
+    assert result.crops.isfinite().all()
+    assert result.crops.shape == faces.crops.shape
+
+
+def test_what_is_remembered_of_still_faces_stays_small(monkeypatch):
+    monkeypatch.setattr(puppet, "_PORTRAITS_KEPT", 2)
+    performance = a_performance()
+    image, points, box = drawn_face()
+    for shift in range(3):
+        performance.render(batch_of((image, points + np.float32(shift * 0.1), box)))
+    assert len(performance._known) == 2

@@ -109,7 +109,8 @@ def level_patch(
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for. before: lips (8,) of the frame before; afresh: elsewhere too; eyes: lids, for blinks."""
+    """What is looked for. before: lips (8,) of the frame before; afresh: elsewhere too; eyes: lids, for a
+    still clip."""
 
     before: NDArray[np.float64] | None = None
     afresh: bool = True

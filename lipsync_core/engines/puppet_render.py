@@ -19,6 +19,7 @@ _COARSE = 14  # coarse grid points in one distance between the eyes: displacemen
 _HEAD, _HEAD_FADE, _NECK_Y = (1.9, -0.7), 1.2, 1.2  # radius and y of the head, over how far it fades, where it turns
 _BORDER = 0.45  # face units over which all motion fades at the border of the picture
 _CACHED_PX = 1_200_000  # pixels of one plane of all rows that are rendered together on a CPU
+_SHARP_PX = 700_000  # largest area that is kept at twice its size
 _WHOLE = (0, 0, 0, 0)
 _FEATHER_PX = 0.3  # what moved less than this fades to the untouched picture
 
@@ -49,7 +50,7 @@ class Portrait:
 
     area: what is picture and not its repeated border. still_area: what blinks and speech reach. mouth: where lips and
     the mouth's inside can be. eyes: where lids move. deep: the mouth lies well inside the picture. lips: (8,) as
-    they were fitted.
+    they were fitted. sharp: see `sharpen`; only of a still clip.
     """
 
     face: Face
@@ -62,6 +63,7 @@ class Portrait:
     eyes: tuple[Box, Box]
     deep: bool
     lips: NDArray[np.float64]
+    sharp: torch.Tensor | None
 
 
 def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float, search: Search = FIRST) -> Portrait:
@@ -84,6 +86,7 @@ def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float, search:
         (_eye_box(to_crop, shape.eyes[0], area), _eye_box(to_crop, shape.eyes[1], area)),
         _is_deep(mouth, area, (_BORDER + 0.05) * shape.unit_px),
         shape.lips,
+        sharpen(crop, area) if search.eyes else None,
     )
 
 
@@ -145,8 +148,11 @@ def _render_rows(
     picture, moved = result
     torch.add(shift[:, :1].abs(), shift[:, 1:].abs(), out=moved)
     moved.mul_(1 / _FEATHER_PX).clamp_(max=1)
-    grid = _grid(shift, area, crops.shape[-1])
-    picture.copy_(F.grid_sample(crops, grid, padding_mode="border", align_corners=False))
+    source, frame = crops, (0, 0, crops.shape[-1], crops.shape[-2])
+    if portrait.sharp is not None:
+        source, frame = portrait.sharp.expand(len(crops), -1, -1, -1), portrait.area
+    grid = _grid(shift, area, frame)
+    picture.copy_(F.grid_sample(source, grid, padding_mode="border", align_corners=True))
     inside = paint(portrait.face, pose, portrait.palette, at, fy, 1 / portrait.unit_px)
     _lay_inside(part(picture, area, portrait.mouth), part(moved, area, portrait.mouth), inside)
 
@@ -226,10 +232,23 @@ def _blink(portrait: Portrait, motion: Motion, shift: torch.Tensor, area: Box) -
         here += torch.stack([b[0, 1] * up, b[1, 1] * up], 1)
 
 
-def _grid(shift: torch.Tensor, area: Box, size: int) -> torch.Tensor:
-    """Sampling places (N, h, w, 2) in [-1, 1]; works in place."""
+def _grid(shift: torch.Tensor, area: Box, source: Box) -> torch.Tensor:
+    """Where to sample a picture of `source`, (N, h, w, 2) in [-1, 1] from the middle of its first to that of its last
+    pixel; works in place."""
     x, y = _centres(area, 1, shift.device)
-    shift.mul_(2 / size)
-    shift[:, 0].add_(x * (2 / size) - 1)
-    shift[:, 1].add_(y * (2 / size) - 1)
+    for i, centre in enumerate((x, y)):
+        scale = 2 / max(source[i + 2] - source[i] - 1, 1)
+        shift[:, i].mul_(scale).add_((centre - (source[i] + 0.5)) * scale - 1)
     return shift.permute(0, 2, 3, 1)
+
+
+def sharpen(crop: torch.Tensor, area: Box) -> torch.Tensor | None:
+    """(1, 3, 2h - 1, 2w - 1): the picture with cubic pixels between its own, so that moving it does not blur it.
+
+    None where it is so large that nobody would see the difference.
+    """
+    height, width = area[3] - area[1], area[2] - area[0]
+    if height * width > _SHARP_PX or min(height, width) < 2:
+        return None
+    size = (2 * height - 1, 2 * width - 1)
+    return F.interpolate(part(crop[None], _WHOLE, area), size, mode="bicubic", align_corners=True).clamp_(0, 1)

@@ -7,7 +7,7 @@ backwards, from a place in the result to the place in the portrait that is shown
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -48,9 +48,6 @@ class Pose:
     drop: torch.Tensor
     pout: torch.Tensor
     round: torch.Tensor
-
-    def rows(self, part: slice) -> Pose:
-        return replace(self, **{f.name: getattr(self, f.name)[part] for f in fields(self)})
 
 
 @dataclass(frozen=True)
