@@ -151,7 +151,7 @@ def _lower_teeth(
     tooth = _row_of_teeth(x, _LOWER_TEETH)
     height = 0.036 * smooth((open_ - 0.14) / 0.2) - 0.006 * (1 - tooth) ** 2
     cover = ((y - at.bottom + height) / (1.5 * soft) + 0.5).clamp(0, 1) * (1 - smooth((x.abs() - 0.2) / 0.13))
-    return cover * smooth((open_ - 0.12) / 0.12), (0.58 - 1.6 * x * x).clamp(min=0.12) * (
+    return 0.75 * cover * smooth((open_ - 0.12) / 0.12), (0.58 - 1.6 * x * x).clamp(min=0.12) * (
         0.88 + 0.12 * (tooth * 3).clamp(max=1)
     )
 
