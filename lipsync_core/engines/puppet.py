@@ -119,7 +119,7 @@ SPEC = EngineSpec(
     licence="Apache-2.0",
     needs_weights=False,
     visible_label=False,
-    mask="alpha",
+    mask="ellipse",  # never needed: the alpha says what changed
     detect=_detect,
     load=_load,
 )
