@@ -403,6 +403,18 @@ def test_joined_pieces_of_two_sizes_are_shown_one_after_the_other(write_video, n
     assert any("time stamps jump" in note for note in reader.notes)
 
 
+def test_a_damaged_clock_makes_no_endless_video(write_video, number_on):
+    path = write_video("clip.avi", 12, codec="mpeg4")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"strh") + 28  # scale, rate, start, length
+    data[place : place + 16] = struct.pack("<4I", 9_240_577, 25, 0, 0xFF000000)
+    path.write_bytes(data)
+    frames, reader = whole(path)
+    assert [number_on(row) for row in frames] == list(range(12))
+    assert reader.info.frame_count <= 12
+    assert any("has no frame rate" in note for note in reader.notes)
+
+
 def test_what_has_no_picture_to_read_is_refused_with_the_reason(write_video, tmp_path, tone):
     sound = write_video("clip.mp4", 3, sound=tone(1))
     with av.open(str(sound)) as source, av.open(str(tmp_path / "sound.mp4"), "w") as out:

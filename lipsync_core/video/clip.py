@@ -30,6 +30,8 @@ WANTED = "video or picture"
 _COVER = 1024  # AV_DISPOSITION_ATTACHED_PIC
 _DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 _USUAL_RATE = Fraction(25)
+_PLAUSIBLE = (Fraction(1, 60), Fraction(10_000))  # frames a second; anything else is a damaged header
+_LONGEST = Fraction(48 * 3600)  # s; a header that claims more is damaged, and the packets are counted
 _LOOK = 60  # packets that are looked at where a file does not know its rate
 
 Container = av.container.InputContainer
@@ -95,6 +97,8 @@ def inspect_clip(path: str | os.PathLike[str], fps: Fraction | None = None, *, w
         rate = _rate(path, stream, name, notes, wide)
         target = fps if fps is not None else _target(rate, name, notes)
         seconds, loose = _seconds(container, stream, rate)
+        if seconds is None or seconds > _LONGEST:
+            seconds, loose = _count(path, stream.index, wide) / rate, False
         turn = turn_of(frame)
         transfer = HDR_TRANSFERS.get(int(stream.codec_context.color_trc or 0), "")
         _describe(frame, transfer, name, notes)
@@ -104,7 +108,7 @@ def inspect_clip(path: str | os.PathLike[str], fps: Fraction | None = None, *, w
             stream=stream.index,
             rate=rate,
             fps=target,
-            seconds=seconds or Fraction(_count(path, stream.index, wide)) / rate,
+            seconds=seconds,
             loose=loose,
             tick=Fraction(stream.time_base or 1 / rate),
             size=upright_size(_square(frame, stream), turn),
@@ -195,7 +199,7 @@ def _check_size(width: int, height: int, name: str) -> None:
 def _rate(path: str | os.PathLike[str], stream: VideoStream, name: str, notes: list[str], wide: bool) -> Fraction:
     """Frames a second, by the header, by the time stamps, or the usual 25."""
     average, base = stream.average_rate, stream.base_rate
-    if average and average > 0:
+    if average and _PLAUSIBLE[0] <= average <= _PLAUSIBLE[1]:
         if base and abs(base - average) <= average / 50:
             average = base  # the average of a few frames is the less exact of the two
         return snap_rate(Fraction(average))
@@ -218,7 +222,8 @@ def _measured_rate(path: str | os.PathLike[str], index: int, wide: bool) -> Frac
             pass  # what was seen has to do
     stamps.sort()
     steps = [after - before for before, after in itertools.pairwise(stamps) if after > before]
-    return 1 / median(steps) if steps else None
+    rate = 1 / median(steps) if steps else Fraction(0)
+    return rate if _PLAUSIBLE[0] <= rate <= _PLAUSIBLE[1] else None
 
 
 def _target(rate: Fraction, name: str, notes: list[str]) -> Fraction:

@@ -19,6 +19,7 @@ from .timeline import Timed
 _PATIENCE = 32  # failures in a row to read a packet, after which the rest of the file is given up
 _BACKWARDS = 12  # frames; time stamps that fall back further have started anew (files that were joined),
 # less comes out of order from decoders that have lost their place in a damaged file
+_LONGEST = 10  # s; a frame that says it stays longer has a damaged header
 _FORWARDS = Fraction(300)  # s; those that jump further ahead are wrong
 
 Frames = Iterable[Timed[av.VideoFrame]]
@@ -54,7 +55,9 @@ class Clock:
     _shift: Fraction = field(default=Fraction(0))
 
     def stamp(self, frame: av.VideoFrame) -> Timed[av.VideoFrame]:
-        duration = (getattr(frame, "duration", 0) or 0) * self.tick or 1 / self.rate
+        duration = (getattr(frame, "duration", 0) or 0) * self.tick  # PyAV 14 may not know it
+        if not 0 < duration <= _LONGEST:
+            duration = 1 / self.rate
         time = self._time(frame)
         self._last, self._end = time, time + duration
         return Timed(time, duration, frame)
