@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Size = int | tuple[int, int]
+Network = TypeVar("Network", bound=nn.Module)
 
 PLAIN_LEAK = 0.01  # slope below zero of the blocks without normalisation
 
@@ -74,8 +75,9 @@ class ConvBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = cast(torch.Tensor, self.conv_block(x))
         if self.residual:
-            y = y + x
-        return F.leaky_relu(y, self.leak) if self.leak else F.relu(y)
+            y += x
+        # In place: these maps are large, and memory is what a small layer waits for.
+        return F.leaky_relu_(y, self.leak) if self.leak else F.relu_(y)
 
 
 class PlainBlock(nn.Module):
@@ -106,7 +108,7 @@ def stack(layers: Sequence[Layer], leak: float = 0.0) -> nn.Sequential:
     return nn.Sequential(*(ConvBlock(layer, leak) for layer in layers))
 
 
-def fold_batch_norm(network: nn.Module) -> nn.Module:
+def fold_batch_norm(network: Network) -> Network:
     """Merge every batch normalisation into its convolution, in place; the network must be in eval mode.
 
     The result computes the same function with one pass less over every feature map. It can no longer be trained, and
