@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from lipsync_core.errors import InputError
+from lipsync_core.media import open_media
+from lipsync_core.video.decode import Health, decode
 from lipsync_core.video.reader import VideoReader
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "cases" / "make_cases.py"
@@ -136,3 +138,24 @@ def test_a_first_packet_that_is_broken_costs_only_itself(write_video, number_on)
         numbers = [number_on(row) for batch in reader.batches(8) for row in batch.pixels]
     assert numbers[-15:] == list(range(5, 20))
     assert any("damaged" in note for note in reader.notes)
+
+
+def test_a_stream_that_appears_on_the_way_is_passed_over(write_video):
+    class Stumbling:
+        """A container that fails now and then, as PyAV's does on packets of streams that it does not know."""
+
+        def __init__(self, container):
+            self.container, self.packets = container, 0
+
+        def demux(self, stream):
+            for packet in self.container.demux(stream):
+                yield packet
+                self.packets += 1
+                if self.packets % 7 == 0:
+                    raise IndexError("list index out of range")
+
+    health = Health()
+    with open_media(write_video("clip.ts", 30, container="mpegts")) as container:
+        frames = list(decode(Stumbling(container), container.streams.video[0], health))
+    assert len(frames) == 30
+    assert health.read_failures == 4

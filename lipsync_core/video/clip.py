@@ -14,7 +14,6 @@ from statistics import median
 import av
 import av.codec
 import av.container
-import av.error
 import av.video.stream
 
 from ..diagnosis import cause_of_failure, codec_tag, is_encrypted, mp4_index
@@ -22,7 +21,7 @@ from ..errors import InputError
 from ..media import MAX_PIXELS, open_media, regular_file, shown_name
 from ..types import VideoInfo
 from .convert import HDR_TRANSFERS, Chain, has_alpha, is_transparent, turn_of, upright_size
-from .decode import Health, decode
+from .decode import READ_ERRORS, Health, decode
 from .image import MIN_SIDE, is_picture, read_image_with_notes
 from .timeline import FASTEST, first_slot, snap_rate, tolerance, usable_rate
 
@@ -218,7 +217,7 @@ def _measured_rate(path: str | os.PathLike[str], index: int, wide: bool) -> Frac
                     stamps.append(packet.pts * Fraction(packet.time_base))
                 if len(stamps) == _LOOK:
                     break
-        except (av.error.FFmpegError, ValueError):
+        except READ_ERRORS:
             pass  # what was seen has to do
     stamps.sort()
     steps = [after - before for before, after in itertools.pairwise(stamps) if after > before]
@@ -267,7 +266,7 @@ def _count(path: str | os.PathLike[str], index: int, wide: bool) -> int:
         try:
             for packet in container.demux(container.streams[index]):
                 count += packet.size > 0
-        except (av.error.FFmpegError, ValueError):
+        except READ_ERRORS:
             pass  # the file ends here
     return max(1, count)
 

@@ -22,6 +22,9 @@ _BACKWARDS = 12  # frames; time stamps that fall back further have started anew 
 _LONGEST = 10  # s; a frame that says it stays longer has a damaged header
 _FORWARDS = Fraction(300)  # s; those that jump further ahead are wrong
 
+# What reading a packet can raise. IndexError: PyAV meets a stream that appeared after the file was opened.
+READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, IndexError)
+
 Frames = Iterable[Timed[av.VideoFrame]]
 
 
@@ -108,7 +111,7 @@ def _packets(
                 health.packets += packet.size > 0
                 yield packet
             return
-        except (av.error.FFmpegError, OSError, ValueError):
+        except READ_ERRORS:
             failures += 1
             health.read_failures += 1
 
