@@ -17,8 +17,8 @@ class L2Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        length = x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10
-        return x / length * self.weight[:, None, None]
+        length = x.float().square().sum(dim=1, keepdim=True).sqrt() + 1e-10
+        return (x / length).to(x.dtype) * self.weight[:, None, None]
 
 
 class S3FD(nn.Module):
