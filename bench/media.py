@@ -30,6 +30,8 @@ def moving_face(
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.colorspace = 6  # BT.601, which is how the frames are converted and what OpenCV assumes
+        stream.codec_context.color_range = 1
         for index in range(round(seconds * fps)):
             picture = Image.new("RGB", size, (70, 84, 96))
             shift = math.sin(index / float(fps) * 1.3) * (width - height) * 0.4

@@ -46,6 +46,7 @@ from .video.soundtrack import AudioSource
 from .video.source import Source, open_source
 
 SEARCH_BATCH = 16  # small frames that are decoded at once while faces are looked for
+_CHEAP_BYTES = 32 << 20  # of one batch of float32 crops
 SEARCH_SIDE = 640  # px, longest side of the copy in which faces are looked for
 
 
@@ -65,7 +66,11 @@ def hear(speech: Path, options: LipSyncOptions, runtime: Runtime) -> Heard:
     def step(seconds: float) -> None:
         runtime.step("listen", round(seconds), 0)
 
-    return listen(speech, start=options.speech_start, end=options.speech_end, step=step)
+    return listen(speech, _track(options), options.speech_start, options.speech_end, step)
+
+
+def _track(options: LipSyncOptions) -> int | None:
+    return None if options.speech_track < 0 else options.speech_track
 
 
 def voice(heard: Heard, fps: Fraction, total: int, options: LipSyncOptions) -> Speech:
@@ -117,7 +122,7 @@ def face_memory(source: Source, wanted: int, options: LipSyncOptions, runtime: R
 
 def searching(
     source: Source, options: LipSyncOptions, runtime: Runtime
-) -> tuple[Detector, LandmarkFinder | None, TrackSettings]:
+) -> tuple[Detector, LandmarkFinder, TrackSettings]:
     box = options.numbers("box", 4) if options.box else None
     settings = DetectorSettings(
         min_score=options.face_threshold,
@@ -129,7 +134,7 @@ def searching(
     detector = choose_detector("box" if box else options.detector, runtime, settings)
     scale = source.scale(SEARCH_SIDE)
     track = TrackSettings(source.fps, options.detect_every, SEARCH_SIDE, scale)
-    finder = None if detector.name == "yunet" else LandmarkFinder()  # YuNet finds them itself
+    finder = LandmarkFinder()  # better than YuNet's own points too
     return detector, finder, track
 
 
@@ -173,6 +178,7 @@ class Actor:
     mask_settings: MaskSettings
     frame_size: tuple[int, int]
     user_mask: torch.Tensor | None
+    size: BatchSize
 
     def mask(self, faces: FaceBatch, rendered: Rendered) -> SoftMask | None:
         shape = choose_shape(self.mask_settings, self.style_mask, rendered.alpha is not None)
@@ -196,18 +202,31 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
         track = replace(track, boxes_xyxy=pad_boxes(track.boxes_xyxy, pads, size))
     shape = MaskSettings(options.mask, options.feather, options.grow)
     user = _user_mask(options, size, float(np.median(face_widths(track.landmarks))), shape)
+    plan = plan_crops(track, style, size)
+    # What is cut at the frame's own scale keeps the frame's own colours: there is nothing to match.
+    match = options.colour_match if style.kind == "box" else 0.0
     return Actor(
-        plan_crops(track, style, size),
+        plan,
         track.active,
         chosen.engine.listen(heard),
-        Blender(BlendSettings(options.colour_match, options.paste)),
+        Blender(BlendSettings(match, options.paste)),
         torch.float32,
         source.still,
         chosen.spec.mask,
         shape,
         size,
         user,
+        BatchSize(_rows_at_once(plan.size, options.batch_size)),
     )
+
+
+def _rows_at_once(side: int, wished: int) -> int:
+    """Crops of so many px that go through at once.
+
+    Beyond 32 MB glibc maps every tensor afresh, and touching new pages then costs more than the work: measured 4 to
+    14 ms a frame for crops of 800 px.
+    """
+    return max(1, min(wished, _CHEAP_BYTES // (12 * side * side)))
 
 
 def _user_mask(
@@ -237,11 +256,12 @@ def finisher(source: Source, chosen: Chosen, options: LipSyncOptions) -> Callabl
 def writing(
     source: Source, speech: Path, total: int, chosen: Chosen, options: LipSyncOptions
 ) -> tuple[Clip, AudioSource, Provenance, Encoding]:
-    kept = Path(options.output_audio) if options.output_audio else speech
-    start = Fraction(0) if options.output_audio else Fraction(options.speech_start).limit_denominator(1000)
+    sound = AudioSource(speech, _track(options), Fraction(options.speech_start).limit_denominator(1000))
+    if options.output_audio:
+        sound = AudioSource(options.output_audio)
     return (
         Clip(source.width, source.height, source.fps, total),
-        AudioSource(kept, start=start),
+        sound,
         Provenance(chosen.name, chosen.weights, has_label(chosen, options)),
         Encoding(options.crf, options.preset),
     )
@@ -268,7 +288,6 @@ class Done:
     heard: Heard
     chosen: Chosen
     watch: Stopwatch
-    size: BatchSize
 
 
 def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Report:
@@ -294,6 +313,6 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},
         frames_per_second=frames / max(1e-9, seconds.get("analyse", 0) + seconds.get("render", 0)),
         peak_memory_mb=peak_memory_mb(),
-        batch_size=done.size.rows,
+        batch_size=min(actor.size.rows for actor in done.cast),
         warnings=list(warnings),
     )

@@ -84,6 +84,9 @@ class LipSyncOptions:
     speech_end: float = knob(0.0, "Timing", "Speech until",
         "Leave out the speech after this time. 0: to its end.",
         low=0.0, high=86400.0, step=0.1, unit="s", advanced=True)
+    speech_track: int = knob(-1, "Timing", "Sound track",
+        "Which sound track of the speech's file is heard, the first is 0. -1: the file's default.",
+        low=-1, high=63, step=1, advanced=True)
 
     # Silence
     gate: bool = knob(True, "Silence", "Close mouth in silence",

@@ -15,7 +15,7 @@ from .face.track import ClipFaces, track_faces
 from .measure import Stopwatch
 from .media import check_output_path, sweep_parts
 from .options import LipSyncOptions
-from .runtime import BatchSize, Runtime, run_in_batches
+from .runtime import Runtime, run_in_batches
 from .timing import fitted_length, frames_for
 from .types import Pixels, Report
 from .video.source import Source
@@ -48,15 +48,14 @@ def lipsync(
         output, *assembly.writing(source, speech, total, chosen, options), overwrite=overwrite
     ) as writer:  # fmt: skip
         finish = assembly.finisher(source, chosen, options)
-        size = BatchSize(options.batch_size)
         for batch in source.batches(total, options.fit, options.batch_size):
             runtime.step("render", batch.first, total)
             pixels = batch.pixels
             for actor in cast:
-                pixels = perform(actor, pixels, batch.first, size, runtime)
+                pixels = perform(actor, pixels, batch.first, runtime)
             writer.write(finish(batch.first, pixels))
         runtime.step("render", total, total)
-    done = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch, size)
+    done = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch)
     return assembly.report(done, writer.notes, runtime)
 
 
@@ -73,7 +72,7 @@ def analyse(source: Source, wanted: int, options: LipSyncOptions, runtime: Runti
     return faces
 
 
-def perform(actor: Actor, pixels: Pixels, first: int, size: BatchSize, runtime: Runtime) -> Pixels:
+def perform(actor: Actor, pixels: Pixels, first: int, runtime: Runtime) -> Pixels:
     """Give one face its mouth on neighbouring frames: crop, generate, blend; in pieces when memory runs out.
 
     pixels: (N, H, W, 3) uint8 RGB, changed in place where they can be; first: frame of row 0. Returns them.
@@ -81,6 +80,7 @@ def perform(actor: Actor, pixels: Pixels, first: int, size: BatchSize, runtime: 
     pixels = pixels if pixels.flags.writeable else pixels.copy()
 
     def work(start: int, end: int) -> None:
+        runtime.check()
         active = actor.active[first + start : first + end]
         if not active.any():
             return
@@ -89,5 +89,5 @@ def perform(actor: Actor, pixels: Pixels, first: int, size: BatchSize, runtime: 
         mask = actor.mask(faces, rendered)
         actor.blender.blend(pixels[start:end], faces, rendered, mask, active)
 
-    run_in_batches(size, len(pixels), work, "The generator")
+    run_in_batches(actor.size, len(pixels), work, "The generator")
     return pixels

@@ -26,7 +26,8 @@ def ellipsoid(points: Tensor, centre: Triple, radii: Triple) -> Tensor:
     r = vector(*radii)
     q = points - vector(*centre)
     near: Tensor = torch.linalg.vector_norm(q / r, dim=-1)
-    return near * (near - 1) / (torch.linalg.vector_norm(q / (r * r), dim=-1) + 1e-6)
+    steep: Tensor = torch.linalg.vector_norm(q / (r * r), dim=-1)
+    return near * (near - 1) / (steep + 1e-6)
 
 
 def capsule(points: Tensor, start: Triple, end: Triple, radii: tuple[float, float]) -> Tensor:
@@ -112,7 +113,8 @@ def skin(p: Tensor) -> Tensor:
 
 
 def eyeballs(p: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(mirrored(p) - vector(*EYE), dim=-1) - EYE_RADIUS
+    away: Tensor = torch.linalg.vector_norm(mirrored(p) - vector(*EYE), dim=-1)
+    return away - EYE_RADIUS
 
 
 def lock(p: Tensor, path: list[tuple[Triple, float]], softness: float = 0.12) -> Tensor:

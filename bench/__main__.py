@@ -1,0 +1,46 @@
+"""`python -m bench [NAME ...]`: the figures of bench/RESULTS.md, as markdown tables on standard output.
+
+endtoend   frames a second of the whole job, decode to encode
+memory     ten minutes against thirty seconds of 720p
+original   the original's inference.py side by side; needs WAV2LIP_DIR, a checkout of it
+
+Machines differ and are noisy: every table names the machine, and comparisons are made in one run.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lipsync_core.runtime import cpu_computes_bf16
+
+from . import compare, endtoend, memory
+
+BENCHES: dict[str, Callable[[Path], str]] = {
+    "endtoend": endtoend.run,
+    "memory": memory.run,
+    "original": compare.run,
+}
+
+
+def machine() -> str:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    native = "bf16 native" if cpu_computes_bf16() else "no native bf16"
+    cpu = f"{platform.machine()}, {torch.get_num_threads()} threads ({native})"
+    return f"{cpu}, {gpu}, torch {torch.__version__}"
+
+
+def main(names: list[str]) -> None:
+    print(f"Machine: {machine()}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or list(BENCHES):
+            print(f"### {name}\n\n{BENCHES[name](Path(folder))}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
