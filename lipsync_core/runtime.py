@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,8 +77,10 @@ class Runtime:
 
 
 def default_model_dir() -> Path:
-    """`models/` beside the package: where what ships lies, and where downloads go stand-alone."""
-    return Path(__file__).resolve().parent.parent / "models"
+    """Where what ships lies: `models/` beside the package in a clone, the environment's share folder in a wheel."""
+    beside = Path(__file__).resolve().parent.parent / "models"
+    installed = Path(sys.prefix) / "share" / "sd-lipsync" / "models"
+    return installed if not (beside / "catalogue.json").is_file() and installed.is_dir() else beside
 
 
 def choose_device(name: str = "auto") -> str:

@@ -118,3 +118,12 @@ def test_a_name_is_taken_once():
     table.add("a", 1)
     with pytest.raises(ValueError, match="already"):
         table.add("a", 2)
+
+
+def test_what_ships_is_found_in_a_clone_and_in_a_wheel(monkeypatch, tmp_path):
+    assert (runtime_module.default_model_dir() / "catalogue.json").is_file()
+    monkeypatch.setattr(runtime_module, "__file__", str(tmp_path / "site-packages" / "lipsync_core" / "runtime.py"))
+    monkeypatch.setattr(runtime_module.sys, "prefix", str(tmp_path))
+    installed = tmp_path / "share" / "sd-lipsync" / "models"
+    installed.mkdir(parents=True)
+    assert runtime_module.default_model_dir() == installed
