@@ -227,7 +227,9 @@ class _Encode:
             kind = self._stream.codec_context.format.name
             size = self._stream.codec_context.frame_size or 1024
             self._resampler = av.AudioResampler(format=kind, layout=self._layout, rate=self._rate, frame_size=size)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", self._layout)
+        # Packed, because PyAV loses count of the planes of eight channels.
+        packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", self._layout)
         frame.sample_rate = piece.rate
         frame.pts = None
         self._mux(self._resampler.resample(frame))
