@@ -66,7 +66,12 @@ class Wav2LipPerformance:
         """Only sounds that differ are rendered: in a pause, one frame serves for all."""
         _, some, where = np.unique(windows.reshape(len(windows), -1), axis=0, return_index=True, return_inverse=True)
         heard = self._hear(windows[some])
-        features = [seen.expand(len(some), -1, -1, -1) for seen in self._look_once(faces.crops[:1])]
+        # Copied, not expanded: rows that share memory have no memory format, and all that follows would lose it.
+        rows = len(some)
+        features = [
+            seen.expand(rows, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            for seen in self._look_once(faces.crops[:1])
+        ]
         return self.parts.speak(heard, features)[torch.from_numpy(where.reshape(-1)).to(heard.device)]
 
     def _look_once(self, crop: torch.Tensor) -> Features:
