@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from lipsync_core.engines import ENGINES, recognise, wav2lip
 from lipsync_core.engines.base import EngineSettings
+from lipsync_core.engines.choose import choose_engine
 from lipsync_core.engines.wav2lip import Wav2Lip, stressed
 from lipsync_core.errors import WeightsError
 from lipsync_core.networks.wav2lip import Generator, layout_96
@@ -215,6 +216,16 @@ def test_half_precision_and_missing_counters_are_understood(tmp_path: Path):
 def test_another_network_is_refused_by_name(tmp_path: Path, name: str, words: str):
     with pytest.raises(WeightsError, match=rf"^model\.safetensors: is .*{words}.* Use a Wav2Lip generator"):
         wav2lip.load(saved(tmp_path, name), Runtime(), EngineSettings())
+
+
+def test_another_network_is_refused_by_name_when_the_engine_is_left_to_the_file(tmp_path: Path):
+    with pytest.raises(WeightsError, match=r"^model\.safetensors: is the face detector S3FD"):
+        choose_engine("auto", str(saved(tmp_path, "s3fd_720p")), EngineSettings(), Runtime())
+
+
+def test_the_file_chooses_the_engine(tmp_path: Path):
+    chosen = choose_engine("auto", str(saved(tmp_path, "nota_comp")), EngineSettings(), Runtime())
+    assert (chosen.name, chosen.engine.variant) == ("wav2lip", "compressed")
 
 
 def test_a_checkpoint_with_a_hole_is_named_as_damaged(tmp_path: Path):

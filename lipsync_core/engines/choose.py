@@ -11,6 +11,7 @@ from ..media import content_hash, shown_name
 from ..runtime import Runtime
 from . import ENGINES, recognise
 from .base import Engine, EngineSettings, EngineSpec
+from .variants import refusal
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,10 @@ def _find(checkpoint: str, runtime: Runtime) -> Path:
 
 
 def _engine_of(path: Path, runtime: Runtime) -> str:
-    found = recognise(weights.shapes_of(path, runtime))
+    shapes = weights.shapes_of(path, runtime)
+    found = recognise(shapes)
     if found is None:
-        raise WeightsError(
-            f"{shown_name(path)}: no engine knows the network in this file. It takes the checkpoints of "
-            f"{', '.join(name for name, spec in ENGINES.items() if spec.needs_weights)}."
-        )
+        raise WeightsError(f"{shown_name(path)}: {refusal(shapes)}")
     return found[0]
 
 

@@ -93,9 +93,14 @@ _GENERATORS = (
 )
 
 _OTHERS = (
-    # Its last activation (tanh) and how it uses attention cannot be seen in the file, no published figures say what
-    # it must give, and it has no official weights: running it would be a guess.
-    Row("384", "primepake's Wav2Lip_384", {_first(0): (8, 6, 7, 7), _LAST: (32, 72, 3, 3)}),
+    # Its activations (a tanh at the end) and how it uses attention cannot be seen in the file, no published figures
+    # say what it must give, and it has no official weights: running it would be a guess.
+    Row(
+        "384",
+        "primepake's Wav2Lip_384",
+        {_first(0): (8, 6, 7, 7), _LAST: (32, 72, 3, 3)},
+        advice=f"The file does not say how the network is wired, and nothing published does. {_RUNS}",
+    ),
     Row("512", "primepake's 512 pixel generator, which is broken at its source", {_first(0): (6, 6, 7, 7)}),
     Row("disc 288", "the discriminator of a 288 pixel generator", {_JUDGE: None, _first(8): None}, advice=_TRAINING),
     Row("disc 256", "the discriminator of a 256 pixel generator", {_JUDGE: None, _first(7): None}, advice=_TRAINING),
@@ -169,7 +174,7 @@ def refusal(shapes: Shapes) -> str:
     """Why these tensors cannot move a mouth and what to use instead, to be put after a file's name."""
     row = identify(shapes)
     if row is not None:
-        return f"is {row.words}, which this engine cannot run. {row.advice}."
+        return f"is {row.words}, which cannot move a mouth here. {row.advice}."
     sample = next(iter(shapes), None)
     what = f"{len(shapes)} tensors, the first named '{sample}'" if sample else "no tensors"
     return f"is not a Wav2Lip generator (it holds {what}). {_RUNS}."
