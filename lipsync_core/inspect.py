@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import weights
-from .errors import Cancelled, InputError, WeightsError
+from .errors import Cancelled, InputError
 from .media import regular_file, shown_name
 from .types import AudioInfo, VideoInfo
 
@@ -25,17 +25,16 @@ def describe(path: Path, wanted: Callable[[], bool] = lambda: False) -> Facts:
 
 def _checkpoint(path: Path) -> Facts:
     from .engines import recognise
+    from .engines.variants import identify
     from .media import content_hash
 
     facts = {"file": shown_name(path), "kind": "checkpoint", "sha256": content_hash(path)}
     if path.suffix.lower() != ".safetensors":
         return {**facts, "network": "unknown until it is pinned: lipsync weights add FILE"}
     shapes = weights.shapes_of(path)
-    try:
-        found = recognise(shapes)
-    except WeightsError as error:  # known, and not usable
-        return {**facts, "tensors": str(len(shapes)), "network": str(error)}
-    return {**facts, "tensors": str(len(shapes)), "network": f"{found[0]} ({found[1]})" if found else "unknown"}
+    found, row = recognise(shapes), identify(shapes)
+    network = f"{found[0]} ({found[1]})" if found else f"{row.words} ({row.name})" if row else "unknown"
+    return {**facts, "tensors": str(len(shapes)), "network": network}
 
 
 def _media(path: Path, wanted: Callable[[], bool]) -> Facts:
