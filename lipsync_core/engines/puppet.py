@@ -15,7 +15,7 @@ from ..types import CropStyle, FaceBatch, Float, Rendered, Speech
 from . import puppet_ear, puppet_pose
 from .base import Engine, EngineSettings, EngineSpec
 from .puppet_geometry import Search
-from .puppet_render import Motion, Portrait, read_portrait, render
+from .puppet_render import Motion, Portrait, read_portrait, render, render_into, untouched
 
 WEIGHTS = "puppet.safetensors"
 _CROP_PX, _CROP_MARGIN = 1024, 2.2
@@ -50,10 +50,14 @@ class PuppetPerformance:
         crops = faces.crops.float()
         if faces.still:
             return render(self._portrait(faces), crops, shapes, motion, self.settings.strength)
-        parts = [self._frame(faces, crops, shapes, motion, i) for i in range(len(faces))]
-        return Rendered(torch.cat([p.crops for p in parts]), torch.cat([p.alpha for p in parts if p.alpha is not None]))
+        result = untouched(crops)
+        for i in range(len(faces)):
+            row, portrait = slice(i, i + 1), self._follow(faces, crops, i)
+            into = Rendered(result.crops[row], None if result.alpha is None else result.alpha[row])
+            render_into(portrait, crops[row], shapes[row], motion.rows(row), self.settings.strength, into)
+        return result
 
-    def _frame(self, faces: FaceBatch, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, i: int) -> Rendered:
+    def _follow(self, faces: FaceBatch, crops: torch.Tensor, i: int) -> Portrait:
         frame = faces.first + i
         last = self._last if self._last_frame == frame - 1 else None
         search = Search(last.lips if last else None, frame % _AFRESH == 0, eyes=False)
@@ -61,8 +65,7 @@ class PuppetPerformance:
         if last:
             portrait = replace(portrait, palette=portrait.palette.towards(last.palette, _COLOUR_INERTIA))
         self._last, self._last_frame = portrait, frame
-        row = slice(i, i + 1)
-        return render(portrait, crops[row], shapes[row], motion.rows(row), self.settings.strength)
+        return portrait
 
     def _portrait(self, faces: FaceBatch) -> Portrait:
         key = faces.landmarks[0].tobytes() + faces.boxes_xyxy[0].tobytes() + bytes(str(faces.crops.shape[1:]), "ascii")

@@ -19,6 +19,7 @@ from .puppet_fit import ABOVE, BELOW, HALF_WIDTH, SCALE
 COLUMNS = 65  # samples of the lips' edges, from corner to corner
 # A fitted gap below this is the line between closed lips; a dark one can look wide.
 _SEEN_OPEN, _SEEN_OPEN_DARK = 0.03, 0.09
+_IN_BOX = np.array([[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.35, 0.78], [0.65, 0.78]])  # landmarks in usual boxes
 
 Image = NDArray[np.uint8]
 
@@ -51,6 +52,16 @@ class FaceShape:
         return 1.0 / float(np.hypot(self.to_face[0, 0], self.to_face[0, 1]))
 
 
+def settled(landmarks: Float, box_xyxy: Float, side: int) -> tuple[Float, Float]:
+    """Landmarks (5, 2) and box (4,) that can be worked with, in or near a crop (side, side), whatever they were."""
+    if not np.isfinite(box_xyxy).all():
+        box_xyxy = np.array([0, 0, side, side], dtype=np.float32)
+    if not np.isfinite(landmarks).all():
+        landmarks = box_xyxy[:2] + _IN_BOX * (box_xyxy[2:] - box_xyxy[:2])
+    near = (np.clip(a, -side, 2 * side).astype(np.float32) for a in (landmarks, box_xyxy))
+    return next(near), next(near)
+
+
 def face_frame(landmarks: Float) -> Float:
     """(2, 3) crop pixels -> face units, from the landmarks alone. The eyes say more of the tilt than the mouth."""
     eyes, mouth = landmarks[1] - landmarks[0], landmarks[4] - landmarks[3]
@@ -73,7 +84,8 @@ def shows_teeth(patch: Float, mouth: NDArray[np.float64]) -> bool:
 
 
 def _affine(origin: Float, across: Float, unit: float) -> Float:
-    c, s = across / max(float(np.hypot(*across)), 1e-6) / unit
+    length = float(np.hypot(*across))
+    c, s = (across / length if length > 1e-6 else np.array([1.0, 0.0])) / unit
     turn = np.array([[c, s], [-s, c]])
     return np.concatenate([turn, -(turn @ origin)[:, None]], 1).astype(np.float32)
 
@@ -96,15 +108,28 @@ def level_patch(
 
     Returns (height, width, 3) float32 RGB in [0, 255], smoothed first where it shrinks.
     """
-    shrink = scale * float(np.hypot(to_face[0, 0], to_face[0, 1]))
-    if shrink < 1:
-        image = cv2.GaussianBlur(image, (0, 0), 0.45 / shrink)  # type: ignore[assignment]
     linear = to_face[:, :2] * scale
     shift = (to_face[:, 2] - np.asarray(corner)) * scale
-    shift = shift + linear @ np.array([0.5, 0.5]) - 0.5  # pixel centres lie at +0.5 here, at whole numbers in OpenCV
+    image, origin = _reached(image, linear, shift, size)
+    shift = shift + linear @ (origin + 0.5) - 0.5  # pixel centres lie at +0.5 here, at whole numbers in OpenCV
     matrix = np.concatenate([linear, shift[:, None]], 1)
     patch = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return patch.astype(np.float32)
+
+
+def _reached(image: Image, linear: Float, shift: Float, size: tuple[int, int]) -> tuple[Image, Float]:
+    """The part of an image that a patch of `size` shows, smoothed where it shrinks, and its top left corner (x, y)."""
+    shrink = float(np.hypot(linear[0, 0], linear[0, 1]))
+    sigma = 0.45 / shrink if shrink < 1 else 0.0
+    corners = np.array([[i, j] for i in (0, size[0]) for j in (0, size[1])]) - shift
+    corners = corners @ np.linalg.inv(linear).T
+    limit, margin = np.array(image.shape[1::-1]), int(4 * sigma) + 2
+    low, high = (np.clip(edge, 0, limit - 1).astype(int) for edge in (corners.min(0), corners.max(0)))
+    low, high = np.maximum(low - margin, 0), np.minimum(high + margin + 1, limit)
+    near = image[low[1] : high[1], low[0] : high[0]]
+    if sigma:
+        near = cv2.GaussianBlur(near, (0, 0), sigma)  # type: ignore[assignment]
+    return near, low.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -151,7 +176,7 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float, search: Search = 
         lower_lip,
         _chin(to_face, box_xyxy),
         float(np.clip(points[2, 1], -0.75, -0.3)),
-        find_eyes(image, to_face, points[:2]) if search.eyes else np.zeros((2, 5), np.float32),
+        find_eyes(image, to_face, points[:2]) if search.eyes else _unseen(points[:2]),
         mouth,
     )
 
@@ -175,18 +200,20 @@ def dark_seam(image: Image, to_face: Float, half: float, band: tuple[NDArray[np.
 def _cheapest_path(cost: NDArray[np.float64], stiffness: float) -> NDArray[np.int64]:
     """Row of each column of a left-to-right path of least cost; steps of up to two rows, each row costs stiffness."""
     height, width = cost.shape
-    total, came = cost.copy(), np.zeros((height, width), dtype=np.int64)
-    steps = np.array([-2, -1, 0, 1, 2])
+    steps = np.arange(-2, 3)
+    came = np.zeros((width, height), dtype=np.int64)
+    padded = np.full(height + 4, 1e9)
+    total, windows = padded[2:-2], np.lib.stride_tricks.sliding_window_view(padded, 5)
+    total[:] = cost[:, 0]
+    price, rows = stiffness * steps * steps, np.arange(height)
     for column in range(1, width):
-        padded = np.pad(total[:, column - 1], 2, constant_values=1e9)
-        options = np.stack([padded[2 + d : 2 + d + height] + stiffness * d * d for d in steps])
-        choice = options.argmin(0)
-        came[:, column] = steps[choice]
-        total[:, column] += options.min(0)
+        options = windows + price
+        came[column] = choice = options.argmin(1)
+        total[:] = options[rows, choice] + cost[:, column]
     path = np.zeros(width, dtype=np.int64)
-    path[-1] = total[:, -1].argmin()
+    path[-1] = total.argmin()
     for column in range(width - 1, 0, -1):
-        path[column - 1] = path[column] + came[path[column], column]
+        path[column - 1] = path[column] + steps[came[column, path[column]]]
     return path
 
 
@@ -194,6 +221,11 @@ def _chin(to_face: Float, box_xyxy: Float) -> float:
     """Detectors' boxes end near the chin; 0.55 to 0.9 eye distances below the lips is what faces have."""
     middle = np.array([(box_xyxy[0] + box_xyxy[2]) / 2, box_xyxy[3]], dtype=np.float32)
     return float(np.clip(apply(to_face, middle)[1], 0.58, 0.9))
+
+
+def _unseen(eyes: Float) -> Float:
+    """Eyes (2, 2) of which only the place is known, as `find_eyes` gives them."""
+    return np.concatenate([eyes, np.tile(np.array([[0.22, 0, 0]], np.float32), (2, 1))], 1)
 
 
 def find_eyes(image: Image, to_face: Float, eyes: Float) -> Float:

@@ -6,24 +6,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from ..types import Float, Rendered
 from . import puppet_eyes, puppet_geometry
 from .puppet_geometry import FIRST, Search
 from .puppet_paint import Inside, Palette, paint, palette_tensors, read_palette
+from .puppet_sample import WHOLE, Box, centres, enlarge, for_sampling, is_empty, part, sample, sharpen
 from .puppet_warp import Face, Lines, Pose, displacement, face_tensors, pose_of, smooth
 
 _COARSE = 14  # coarse grid points in one distance between the eyes: displacements are smooth
 _HEAD, _HEAD_FADE, _NECK_Y = (1.9, -0.7), 1.2, 1.2  # radius and y of the head, over how far it fades, where it turns
 _BORDER = 0.45  # face units over which all motion fades at the border of the picture
+_BROW, _NOSE = -1.6, -1.0  # highest y that blinks reach, and that speech reaches
 _CACHED_PX = 1_200_000  # pixels of one plane of all rows that are rendered together on a CPU
-_SHARP_PX = 700_000  # largest area that is kept at twice its size
-_WHOLE = (0, 0, 0, 0)
 _FEATHER_PX = 0.3  # what moved less than this fades to the untouched picture
-
-Box = tuple[int, int, int, int]  # left, top, right, bottom in crop pixels
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Portrait:
 
     area: what is picture and not its repeated border. still_area: what blinks and speech reach. mouth: where lips and
     the mouth's inside can be. eyes: where lids move. deep: the mouth lies well inside the picture. lips: (8,) as
-    they were fitted. sharp: see `sharpen`; only of a still clip.
+    they were fitted. picture: `area`, see `sharpen`; only of a still clip.
     """
 
     face: Face
@@ -63,18 +60,19 @@ class Portrait:
     eyes: tuple[Box, Box]
     deep: bool
     lips: NDArray[np.float64]
-    sharp: torch.Tensor | None
+    picture: torch.Tensor | None
 
 
 def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float, search: Search = FIRST) -> Portrait:
     """Analyse a crop (3, S, S) in [0, 1]; landmarks (5, 2), box (4,) in its pixels. About 0.3 s on one core."""
     image = (crop.permute(1, 2, 0).float().cpu().numpy() * 255).round().astype(np.uint8)
+    landmarks, box_xyxy = puppet_geometry.settled(landmarks, box_xyxy, image.shape[0])
     shape = puppet_geometry.find_face(np.ascontiguousarray(image), landmarks, box_xyxy, search)
     to_crop = puppet_geometry.inverse(shape.to_face)
     area = _picture(image)
     reach = 1.25 * shape.half + 0.06
-    mouth = _box_of(to_crop, (-reach, -shape.upper_lip - 0.2, reach, 0.62 + shape.lower_lip), area)
-    still_area = _box_of(to_crop, (-1.1, -1.6, 1.1, shape.chin + 0.8), area)
+    still_area = _box_of(to_crop, (-1.1, _BROW if search.eyes else _NOSE, 1.1, shape.chin + 0.8), area)
+    mouth = _box_of(to_crop, (-reach, -shape.upper_lip - 0.2, reach, 0.62 + shape.lower_lip), still_area)
     return Portrait(
         face_tensors([shape], crop.device),
         palette_tensors([read_palette(image, shape)], crop.device),
@@ -83,10 +81,10 @@ def read_portrait(crop: torch.Tensor, landmarks: Float, box_xyxy: Float, search:
         area,
         still_area,
         mouth,
-        (_eye_box(to_crop, shape.eyes[0], area), _eye_box(to_crop, shape.eyes[1], area)),
+        (_eye_box(to_crop, shape.eyes[0], still_area), _eye_box(to_crop, shape.eyes[1], still_area)),
         _is_deep(mouth, area, (_BORDER + 0.05) * shape.unit_px),
         shape.lips,
-        sharpen(crop, area) if search.eyes else None,
+        for_sampling(sharpen(crop, area)) if search.eyes else None,
     )
 
 
@@ -112,26 +110,55 @@ def _eye_box(to_crop: Float, eye: Float, area: Box) -> Box:
 
 def _picture(image: puppet_geometry.Image) -> Box:
     """The part of a crop that is not the picture's repeated border."""
-    rows = np.nonzero((image[1:] != image[:-1]).any((1, 2)))[0]
-    columns = np.nonzero((image[:, 1:] != image[:, :-1]).any((0, 2)))[0]
-    if not len(rows) or not len(columns):
-        return 0, 0, image.shape[1], image.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 2, int(rows[-1]) + 2
+    height, width = image.shape[:2]
+    columns = image.swapaxes(0, 1)
+    found = [_repeats(lines) for lines in (columns, image, columns[::-1], image[::-1])]
+    left, top, right, bottom = (0 if n is None else n for n in found)
+    return (0, 0, width, height) if None in found else (left, top, width - right, height - bottom)
+
+
+def _repeats(lines: puppet_geometry.Image) -> int | None:
+    """How often the first of (N, M, 3) lines is repeated; None when all are alike."""
+    first = lines[0]
+    return next((i - 1 for i in range(1, len(lines)) if not np.array_equal(lines[i], first)), None)
 
 
 def render(portrait: Portrait, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, strength: float) -> Rendered:
     """Give crops (N, 3, S, S) of this portrait the mouths `shapes` (N, 5)."""
-    out, alpha = crops.clone(), crops.new_zeros(len(crops), 1, *crops.shape[2:])
+    result = untouched(crops, portrait.area if motion.sways else portrait.still_area)
+    render_into(portrait, crops, shapes, motion, strength, result)
+    return result
+
+
+def untouched(crops: torch.Tensor, but: Box = WHOLE) -> Rendered:
+    """A copy of crops (N, 3, S, S) in which nothing has changed yet; what lies in `but` may be anything."""
+    if is_empty(but):
+        out = crops.clone()
+    else:
+        left, top, right, bottom = but
+        out = torch.empty_like(crops, memory_format=torch.contiguous_format)
+        for rows in (slice(top), slice(bottom, None)):
+            out[:, :, rows] = crops[:, :, rows]
+        for columns in (slice(left), slice(right, None)):
+            out[:, :, top:bottom, columns] = crops[:, :, top:bottom, columns]
+    return Rendered(out, crops.new_zeros(len(crops), 1, *crops.shape[2:]))
+
+
+def render_into(
+    portrait: Portrait, crops: torch.Tensor, shapes: torch.Tensor, motion: Motion, strength: float, result: Rendered
+) -> None:
+    """`render`, into a result that is `untouched` so far."""
     area = portrait.area if motion.sways else portrait.still_area
+    if is_empty(area) or result.alpha is None:
+        return
     count = len(crops)
     if crops.device.type == "cpu":  # a few rows at a time stay in the cache
         count = max(1, _CACHED_PX // ((area[2] - area[0]) * (area[3] - area[1]) + 1))
     for first in range(0, len(crops), count):
         rows = slice(first, first + count)
         pose = pose_of(portrait.face, shapes[rows], strength)
-        result = (part(out[rows], _WHOLE, area), part(alpha[rows], _WHOLE, area))
-        _render_rows(portrait, crops[rows], pose, motion.rows(rows), result)
-    return Rendered(out, alpha)
+        views = (part(result.crops[rows], WHOLE, area), part(result.alpha[rows], WHOLE, area))
+        _render_rows(portrait, crops[rows], pose, motion.rows(rows), views)
 
 
 def _render_rows(
@@ -139,42 +166,34 @@ def _render_rows(
 ) -> None:
     """Fill in the pictures (N, 3, h, w) and their alpha (N, 1, h, w) of the area that can change."""
     area = portrait.area if motion.sways else portrait.still_area
-    shift = _coarse_shift(portrait, pose, motion, area)
-    x, y = _centres(portrait.mouth, 1, shift.device)
-    mouth, at, fy = _shift_at(portrait, pose, motion, x, y, portrait.deep)
-    part(shift, area, portrait.mouth).copy_(mouth)
-    if motion.blinks:
-        _blink(portrait, motion, shift, area)
     picture, moved = result
-    torch.add(shift[:, :1].abs(), shift[:, 1:].abs(), out=moved)
-    moved.mul_(1 / _FEATHER_PX).clamp_(max=1)
-    source, frame = crops, (0, 0, crops.shape[-1], crops.shape[-2])
-    if portrait.sharp is not None:
-        source, frame = portrait.sharp.expand(len(crops), -1, -1, -1), portrait.area
-    grid = _grid(shift, area, frame)
-    picture.copy_(F.grid_sample(source, grid, padding_mode="border", align_corners=True))
-    inside = paint(portrait.face, pose, portrait.palette, at, fy, 1 / portrait.unit_px)
-    _lay_inside(part(picture, area, portrait.mouth), part(moved, area, portrait.mouth), inside)
+    shift = _coarse_shift(portrait, pose, motion, area, moved)
+    x, y = centres(portrait.mouth, 1, shift.device)
+    mouth, at, fy = _shift_at(portrait, pose, motion, x, y, portrait.deep)
+    _put(mouth, part(shift, area, portrait.mouth), part(moved, area, portrait.mouth))
+    if motion.blinks and bool(motion.blink.any()):  # few frames blink
+        _blink(portrait, motion, shift, moved)
+    moved.clamp_(max=1)
+    if portrait.picture is not None:
+        sample(portrait.picture, portrait.area, shift, area, picture)
+    else:
+        sample(for_sampling(part(crops, WHOLE, area)), area, shift, area, picture)
+    if not is_empty(portrait.mouth):
+        inside = paint(portrait.face, pose, portrait.palette, at, fy, 1 / portrait.unit_px)
+        _lay_inside(part(picture, area, portrait.mouth), part(moved, area, portrait.mouth), inside)
 
 
-def part(tensor: torch.Tensor, area: Box, box: Box) -> torch.Tensor:
-    """The view of `box` in a tensor (N, C, h, w) that covers `area`."""
-    left, top, right, bottom = (box[i] - area[i % 2] for i in range(4))
-    return tensor[:, :, top:bottom, left:right]
+def _put(here: torch.Tensor, shift: torch.Tensor, moved: torch.Tensor) -> None:
+    """Set a displacement (N, 2, h, w) px and how much of a move it is."""
+    shift.copy_(here)
+    torch.sum(here.abs(), 1, keepdim=True, out=moved)
+    moved.mul_(1 / _FEATHER_PX)
 
 
 def _lay_inside(picture: torch.Tensor, moved: torch.Tensor, inside: Inside) -> None:
     cover, shade = inside.cover[:, None], inside.shade[:, None]
     picture.mul_(shade).lerp_(inside.colour, cover)
     moved.copy_(torch.maximum(moved, torch.maximum(cover, 1 - shade)))
-
-
-def _centres(box: Box, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (1, 1, w) and y (1, h, 1) of the middles of step x step cells that cover a box, in crop pixels."""
-    left, top, right, bottom = box
-    x = torch.arange(left, right, step, device=device, dtype=torch.float32) + step / 2
-    y = torch.arange(top, bottom, step, device=device, dtype=torch.float32) + step / 2
-    return x[None, None, :], y[None, :, None]
 
 
 def _face_places(portrait: Portrait, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -211,44 +230,24 @@ def _shift_at(
     return torch.stack([b[0, 0] * mx + b[0, 1] * my, b[1, 0] * mx + b[1, 1] * my], 1), at, fy
 
 
-def _coarse_shift(portrait: Portrait, pose: Pose, motion: Motion, area: Box) -> torch.Tensor:
-    """The displacement over an area (N, 2, h, w) px, worked out on a coarse grid."""
+def _coarse_shift(portrait: Portrait, pose: Pose, motion: Motion, area: Box, moved: torch.Tensor) -> torch.Tensor:
+    """The displacement over an area (N, 2, h, w) px, worked out on a coarse grid; fills in how much of a move it is."""
     step = max(1, int(portrait.unit_px / _COARSE))
-    x, y = _centres(area, step, portrait.to_crop.device)
-    shift, _, _ = _shift_at(portrait, pose, motion, x, y, False)
-    size = (shift.shape[2] * step, shift.shape[3] * step)
-    full = F.interpolate(shift, size, mode="bilinear", align_corners=False)
-    return full[:, :, : area[3] - area[1], : area[2] - area[0]]
+    x, y = centres(area, step, portrait.to_crop.device)
+    coarse, _, _ = _shift_at(portrait, pose, motion, x, y, False)
+    shift = coarse.new_empty(len(coarse), 2, *moved.shape[2:])
+    enlarge(coarse, step, shift)
+    enlarge(coarse.abs().sum(1, keepdim=True) * (1 / _FEATHER_PX), step, moved)
+    return shift
 
 
-def _blink(portrait: Portrait, motion: Motion, shift: torch.Tensor, area: Box) -> None:
+def _blink(portrait: Portrait, motion: Motion, shift: torch.Tensor, moved: torch.Tensor) -> None:
     """Add the lids' motion to the shift of an area."""
+    area = portrait.area if motion.sways else portrait.still_area
     b = portrait.to_crop
     for eye, box in enumerate(portrait.eyes):
-        x, y = _centres(box, 1, shift.device)
+        x, y = centres(box, 1, shift.device)
         here = part(shift, area, box)
         fx, fy = _face_places(portrait, x + here[:, 0], y + here[:, 1])
         up = puppet_eyes.lid_shift(portrait.face, eye, motion.blink, fx, fy)
-        here += torch.stack([b[0, 1] * up, b[1, 1] * up], 1)
-
-
-def _grid(shift: torch.Tensor, area: Box, source: Box) -> torch.Tensor:
-    """Where to sample a picture of `source`, (N, h, w, 2) in [-1, 1] from the middle of its first to that of its last
-    pixel; works in place."""
-    x, y = _centres(area, 1, shift.device)
-    for i, centre in enumerate((x, y)):
-        scale = 2 / max(source[i + 2] - source[i] - 1, 1)
-        shift[:, i].mul_(scale).add_((centre - (source[i] + 0.5)) * scale - 1)
-    return shift.permute(0, 2, 3, 1)
-
-
-def sharpen(crop: torch.Tensor, area: Box) -> torch.Tensor | None:
-    """(1, 3, 2h - 1, 2w - 1): the picture with cubic pixels between its own, so that moving it does not blur it.
-
-    None where it is so large that nobody would see the difference.
-    """
-    height, width = area[3] - area[1], area[2] - area[0]
-    if height * width > _SHARP_PX or min(height, width) < 2:
-        return None
-    size = (2 * height - 1, 2 * width - 1)
-    return F.interpolate(part(crop[None], _WHOLE, area), size, mode="bicubic", align_corners=True).clamp_(0, 1)
+        _put(here + torch.stack([b[0, 1] * up, b[1, 1] * up], 1), here, part(moved, area, box))
