@@ -1,6 +1,7 @@
 """The puppet's renderer on a face that is drawn here: lips part, everything else stays what it was."""
 
 import importlib
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -185,6 +186,26 @@ def test_every_split_into_batches_gives_the_same_pictures(still):
     assert torch.equal(whole.alpha, torch.cat([p.alpha for p in parts]))
 
 
+def test_every_split_of_a_moving_video_with_a_cut_gives_the_same_pictures():
+    frames = [drawn_face(gap=0.05 * i, degrees=2 * i) for i in range(5)]
+    crops = torch.stack([torch.from_numpy(f[0]).permute(2, 0, 1).float() / 255 for f in frames])
+    crops[3:] *= 0.5
+    points, boxes = (np.stack([f[i] for f in frames]) for i in (1, 2))
+    matrices = np.tile(np.eye(2, 3, dtype=np.float32), (5, 1, 1))
+
+    def taken(*sizes):
+        performance, first = a_performance(), 0
+        for size in sizes:
+            rows = slice(first, first + size)
+            yield performance.render(FaceBatch(first, crops[rows], matrices[rows], points[rows], boxes[rows]))
+            first += size
+
+    whole = next(taken(5))
+    for sizes in ((1, 1, 1, 1, 1), (2, 3)):
+        assert torch.equal(whole.crops, torch.cat([r.crops for r in taken(*sizes)]))
+        assert torch.equal(whole.alpha, torch.cat([r.alpha for r in taken(*sizes)]))
+
+
 def test_a_video_gets_no_blink_and_no_sway():
     performance = a_performance()
     performance.shapes[:] = 0
@@ -238,7 +259,9 @@ def test_lips_are_followed_from_the_frame_before():
     image, points, box = drawn_face(gap=0.15)
     first = puppet_geometry.find_face(image, points, box)
     moved = points + np.float32(3.0)
-    again = puppet_geometry.find_face(image, moved, box, puppet_geometry.Search(first.lips, afresh=False, eyes=False))
+    again = puppet_geometry.find_face(
+        image, moved, box, puppet_geometry.Search(first.followed, afresh=False, eyes=False)
+    )
     assert again.gap == pytest.approx(first.gap, abs=0.05)
     assert not again.eyes[:, 3:].any()
 
@@ -247,8 +270,21 @@ def test_a_wrong_mouth_of_the_frame_before_is_given_up():
     image, points, box = drawn_face(gap=0.15)
     right = puppet_geometry.find_face(image, points, box)
     wrong = np.array([0.15, -0.2, 0.2, 0.25, 0.1, 0.05, 0.07, 0.0])
-    found = puppet_geometry.find_face(image, points, box, puppet_geometry.Search(wrong, afresh=True))
-    assert np.abs(found.lips - right.lips).max() < 0.05
+    before = replace(right.followed, lips=wrong)
+    found = puppet_geometry.find_face(image, points, box, puppet_geometry.Search(before, afresh=True))
+    assert found.continues
+    assert np.abs(found.followed.lips - right.followed.lips).max() < 0.05
+
+
+def test_lips_are_looked_for_anew_after_a_cut():
+    image, points, box = drawn_face(gap=0.15)
+    right = puppet_geometry.find_face(image, points, box)
+    search = puppet_geometry.Search(replace(right.followed, lips=right.followed.lips + 0.1), afresh=False)
+    dark = (image * 0.6).astype(np.uint8)
+    assert puppet_geometry.find_face(image, points, box, search).continues
+    found = puppet_geometry.find_face(dark, points, box, search)
+    assert not found.continues
+    assert np.abs(found.followed.lips - right.followed.lips).max() < 0.05
 
 
 def test_the_inside_is_drawn_in_the_light_of_the_picture():

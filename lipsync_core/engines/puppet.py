@@ -60,9 +60,9 @@ class PuppetPerformance:
     def _follow(self, faces: FaceBatch, crops: torch.Tensor, i: int) -> Portrait:
         frame = faces.first + i
         last = self._last if self._last_frame == frame - 1 else None
-        search = Search(last.lips if last else None, frame % _AFRESH == 0, eyes=False)
+        search = Search(last.followed if last else None, frame % _AFRESH == 0, eyes=False)
         portrait = read_portrait(crops[i], faces.landmarks[i], faces.boxes_xyxy[i], search)
-        if last:
+        if last and portrait.continues:
             portrait = replace(portrait, palette=portrait.palette.towards(last.palette, _COLOUR_INERTIA))
         self._last, self._last_frame = portrait, frame
         return portrait

@@ -24,6 +24,22 @@ _IN_BOX = np.array([[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.35, 0.78], [0.65, 
 Image = NDArray[np.uint8]
 
 
+_CUT = 0.17  # how much the mouth's surroundings change at a cut; 0.1 at most while somebody talks, 0.23 at least there
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the next frame of a video needs of this one. lips: (8,) as they were fitted; look: (6, 8, 3) logarithms of
+    the colours around them."""
+
+    lips: NDArray[np.float64]
+    look: Float
+
+    def leads_to(self, look: Float) -> bool:
+        """Is that the next moment of the same take?"""
+        return float(np.abs(self.look - look).mean()) < _CUT
+
+
 @dataclass(frozen=True)
 class FaceShape:
     """One face.
@@ -31,7 +47,7 @@ class FaceShape:
     to_face: (2, 3) crop pixels -> face units. half: half the mouth's width.
     upper, lower: (65,) y of the lips' inner edges; equal where the lips touch. gap: largest distance between them.
     upper_lip, lower_lip: thickness. chin, nose: y of the chin's lowest point and of the tip of the nose.
-    eyes: (2, 5), see `find_eyes`. lips: (8,) as they were fitted.
+    eyes: (2, 5), see `find_eyes`. followed: for the next frame. continues: the lips are those of the frame before.
     """
 
     to_face: Float
@@ -44,7 +60,8 @@ class FaceShape:
     chin: float
     nose: float
     eyes: Float
-    lips: NDArray[np.float64]
+    followed: Followed
+    continues: bool
 
     @property
     def unit_px(self) -> float:
@@ -134,10 +151,9 @@ def _reached(image: Image, linear: Float, shift: Float, size: tuple[int, int]) -
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for. before: lips (8,) of the frame before; afresh: elsewhere too; eyes: lids, for a
-    still clip."""
+    """What is looked for. before: of the frame before; afresh: elsewhere too; eyes: lids, for a still clip."""
 
-    before: NDArray[np.float64] | None = None
+    before: Followed | None = None
     afresh: bool = True
     eyes: bool = True
 
@@ -150,7 +166,9 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float, search: Search = 
     rough = face_frame(landmarks)
     size = (round(2 * HALF_WIDTH * SCALE), round((ABOVE + BELOW) * SCALE))
     patch = level_patch(image, rough, (-HALF_WIDTH, -ABOVE), size, SCALE)
-    mouth, _ = puppet_fit.fit_lips(patch, search.before, search.afresh)
+    look = np.log(cv2.resize(patch, (8, 6), interpolation=cv2.INTER_AREA) + 8).astype(np.float32)
+    before = search.before.lips if search.before and search.before.leads_to(look) else None
+    mouth, _ = puppet_fit.fit_lips(patch, before, search.afresh)
     cx, cy, slope, half, sag, upper_lip, lower_lip, gap = (float(v) for v in mouth)
     back = inverse(rough)
     across = back[:, :2] @ np.array([1.0, slope], dtype=np.float32)
@@ -177,7 +195,8 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float, search: Search = 
         _chin(to_face, box_xyxy),
         float(np.clip(points[2, 1], -0.75, -0.3)),
         find_eyes(image, to_face, points[:2]) if search.eyes else _unseen(points[:2]),
-        mouth,
+        Followed(mouth, look),
+        before is not None,
     )
 
 
