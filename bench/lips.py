@@ -64,9 +64,9 @@ class Place:
     folder: Path
     runtime: Runtime
 
-    def speak(self, face: Path, speech: Path, name: str, fps: str = "", label: str = "auto") -> Path:
+    def speak(self, face: Path, speech: Path, name: str, fps: str = "") -> Path:
         output = self.folder / f"{name}.mp4"
-        options = LipSyncOptions(fps=fps, label=label)
+        options = LipSyncOptions(fps=fps)
         pipeline.lipsync(face, speech, output, options, self.runtime, overwrite=True)
         return output
 
@@ -145,7 +145,7 @@ def _heldout_row(at: Place, portrait: Path, clip: Path) -> str:
     times, gap = opening(at.speak(portrait, clip, f"{portrait.stem}_{clip.stem}", fps=str(round(FPS))))
     m = marks_of(name, gap, times, target, phones)
     low, wide = np.percentile(gap, (5, 90))
-    shares = f"{m.lips_shut:.0%} | {m.vowels_open:.0%} | {m.pauses_shut:.0%}"
+    shares = " | ".join("none" if np.isnan(x) else f"{x:.0%}" for x in (m.lips_shut, m.vowels_open, m.pauses_shut))
     return f"| {name} | {m.r:.3f} | {shares} | {low:.3f}, {wide:.3f} |"
 
 
