@@ -20,7 +20,7 @@ SIDE, UNIT = 360, 80.0
 REST, OPEN, SHUT = [0.0] * 5, [0.8, 0.8, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def drawn_face(gap=0.0, degrees=0.0):
+def drawn_face(gap=0.0, degrees=0.0, inside=(225, 215, 200)):
     """(S, S, 3) uint8 face with lips `gap` eye distances apart, its landmarks (5, 2) and box (4,)."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + 0.5
     fx, fy = (x - SIDE / 2) / UNIT, (y - SIDE * 0.62) / UNIT
@@ -35,7 +35,7 @@ def drawn_face(gap=0.0, degrees=0.0):
     image[(fy > top - 0.11 * bulge) & (fy < bottom + 0.15 * bulge)] = (170, 75, 75)
     image[(fy > top - 0.012) & (fy < bottom + 0.012) & (bulge > 0)] = (70, 25, 25)
     if gap:
-        image[(fy > top + 0.01) & (fy < bottom - 0.01)] = (225, 215, 200)
+        image[(fy > top + 0.01) & (fy < bottom - 0.01)] = inside
     points = np.array([[-0.5, -1.1], [0.5, -1.1], [0, -0.5], [-0.42, 0], [0.42, 0]], np.float32) * UNIT
     points += (SIDE / 2, SIDE * 0.62)
     turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), -degrees, 1.0)
@@ -85,6 +85,14 @@ def test_lips_are_found_where_they_were_drawn():
 def test_teeth_that_show_are_seen_as_an_open_mouth():
     shape = puppet_geometry.find_face(*drawn_face(gap=0.2))
     assert shape.gap == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize(("apart", "seen"), [(0.0, False), (0.02, False), (0.13, True)])
+def test_a_dark_band_between_the_lips_is_an_open_mouth_and_a_dark_line_is_not(apart, seen):
+    image, points, _ = drawn_face(apart, inside=(40, 16, 16))
+    patch = puppet_geometry.level_patch(image, puppet_geometry.face_frame(points), (-0.66, -0.36), (63, 41), 48.0)
+    fitted = np.array([0, -0.5 * apart, 0, 0.42, 0, 0.11, 0.15, max(apart, 0.04)])
+    assert puppet_geometry.shows_inside(patch, fitted) == seen
 
 
 def test_a_mouth_at_rest_leaves_every_pixel_alone():
@@ -143,6 +151,16 @@ def test_a_blink_covers_the_eye_with_skin():
     x, y = faces.landmarks[0, 0].astype(int)
     assert result.crops[0, 0, y, x] < 0.4
     assert result.crops[1, 0, y, x] > 0.6
+
+
+def test_an_eye_that_was_not_seen_does_not_blink():
+    faces = batch_of(drawn_face(), 1)
+    portrait = read_portrait(faces.crops[0], faces.landmarks[0], faces.boxes_xyxy[0])
+    unseen = portrait.face.eyes.clone()
+    unseen[:, :, 3:] = 0
+    portrait = replace(portrait, face=replace(portrait.face, eyes=unseen))
+    motion = Motion(torch.ones(1), torch.zeros(1, 3), sways=False)
+    assert render(portrait, faces.crops, torch.tensor([REST]), motion, 1.0).alpha.max() == 0
 
 
 def test_blinks_come_every_two_to_six_seconds_and_switch_off():

@@ -7,6 +7,9 @@ import torch
 from .puppet_warp import Face, smooth
 
 LID = 0.14  # how much skin above the lashes is stretched, in distances between the eyes
+OVER = (
+    0.022  # how far a shut lid reaches over the lower one: lower lids are found a little too high rather than too low
+)
 HALF_WIDTH, ABOVE, BELOW = 0.34, 0.34, 0.22  # all that a blink reaches, around the middle of the corners' line
 
 
@@ -19,7 +22,8 @@ def lid_shift(face: Face, eye: int, blink: torch.Tensor, x: torch.Tensor, y: tor
     s = ((x - cx) / (1.12 * half)).clamp(-1, 1)
     bulge = 1 - s * s
     lash = cy + upper * bulge
-    close = (lower - upper) * 0.94 * bulge * blink[:, None, None]
+    height = torch.where(lower > upper, 0.94 * (lower - upper) + OVER, torch.zeros_like(lower))
+    close = height * bulge * blink[:, None, None]
     now = lash + close
     top = lash - LID
     t = (y - top) / (now - top)

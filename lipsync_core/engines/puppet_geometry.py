@@ -19,6 +19,7 @@ from .puppet_fit import ABOVE, BELOW, HALF_WIDTH, SCALE
 COLUMNS = 65  # samples of the lips' edges, from corner to corner
 # A fitted gap below this is the line between closed lips; a dark one can look wide.
 _SEEN_OPEN, _SEEN_OPEN_DARK = 0.03, 0.09
+_DARK_BAND = 0.09  # height of a dark band between the lips that is no line
 _IN_BOX = np.array([[0.3, 0.38], [0.7, 0.38], [0.5, 0.58], [0.35, 0.78], [0.65, 0.78]])  # landmarks in usual boxes
 
 Image = NDArray[np.uint8]
@@ -87,17 +88,22 @@ def face_frame(landmarks: Float) -> Float:
     return _affine((landmarks[3] + landmarks[4]) / 2, across, unit)
 
 
-def shows_teeth(patch: Float, mouth: NDArray[np.float64]) -> bool:
-    """Is something between the lips of a fitted mouth (8,) that is about as bright as they are?"""
+def shows_inside(patch: Float, mouth: NDArray[np.float64]) -> bool:
+    """Is there more than a line between the lips of a fitted mouth (8,): teeth about as bright as they are, or a dark
+    band that is too high for a line?"""
     height, width = patch.shape[:2]
     x = np.asarray((np.arange(width) + 0.5) / SCALE - HALF_WIDTH, dtype=np.float64)
-    y = (np.arange(height) + 0.5) / SCALE - ABOVE
+    y = ((np.arange(height) + 0.5) / SCALE - ABOVE)[:, None]
     _, top, top_edge, low_edge, bottom = (curve[0][None] for curve in puppet_fit.lens(mouth[None], x))
     middle = np.abs(x - mouth[0]) < 0.7 * mouth[3]
-    inside = (y[:, None] > top_edge) & (y[:, None] < low_edge) & middle
-    lips = (y[:, None] > top) & (y[:, None] < bottom) & middle & ~inside
+    inside = (y > top_edge) & (y < low_edge) & middle
+    whole = (y > top) & (y < bottom) & middle
+    lower = whole & (y > low_edge) & (y < 0.3 * low_edge + 0.7 * bottom)
     light = patch.mean(-1)
-    return bool(inside.sum() > 8 and np.percentile(light[inside], 85) > 1.1 * np.percentile(light[lips], 15))
+    if inside.sum() > 8 and np.percentile(light[inside], 85) > 1.1 * np.percentile(light[whole & ~inside], 15):
+        return True
+    dark = whole & (light < 0.45 * np.median(light[lower])) if lower.any() else np.zeros(1)
+    return bool(dark.sum() > _DARK_BAND * SCALE * middle.sum())
 
 
 def _affine(origin: Float, across: Float, unit: float) -> Float:
@@ -178,7 +184,7 @@ def find_face(image: Image, landmarks: Float, box_xyxy: Float, search: Search = 
     bulge = 1 - s * s
     upper = sag * bulge
     lower = upper + gap * bulge
-    if gap < (_SEEN_OPEN if shows_teeth(patch, mouth) else _SEEN_OPEN_DARK):
+    if gap < (_SEEN_OPEN if shows_inside(patch, mouth) else _SEEN_OPEN_DARK):
         upper = lower = dark_seam(image, to_face, half, (upper, lower)).astype(np.float64)
         lower_lip += 0.5 * gap
         upper_lip += 0.5 * gap
