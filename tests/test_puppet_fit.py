@@ -84,3 +84,16 @@ def test_a_coarse_slope_is_enlarged_to_a_fine_one():
     fine = torch.zeros(1, 1, 14, 22)
     puppet_sample.enlarge(coarse, 4, fine)
     assert torch.allclose(fine[0, 0, 3].diff()[2:-2], torch.full((17,), 0.25), atol=1e-6)
+
+
+def test_opencv_and_pytorch_enlarge_alike():
+    coarse = torch.rand(2, 3, 4, 6)
+    ours, theirs = torch.zeros(2, 3, 14, 22), torch.zeros(2, 3, 14, 22)
+    puppet_sample._resize(coarse, 4, ours)
+    puppet_sample._interpolate(coarse, 4, theirs)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_only_a_cpu_wants_a_fourth_channel():
+    assert puppet_sample.for_sampling(torch.zeros(1, 3, 6, 8)).shape == (1, 4, 6, 8)
+    assert puppet_sample.for_sampling(torch.zeros(1, 3, 6, 8, device="meta")).shape == (1, 3, 6, 8)

@@ -37,15 +37,24 @@ def centres(box: Box, step: int, device: torch.device) -> tuple[torch.Tensor, to
 
 def enlarge(coarse: torch.Tensor, step: int, out: torch.Tensor) -> None:
     """Fill `out` (N, C, h, w), bilinear between the middles of step x step cells whose values are `coarse`."""
+    if coarse.device.type == "cpu":
+        _resize(coarse, step, out)
+    else:
+        _interpolate(coarse, step, out)
+
+
+def _resize(coarse: torch.Tensor, step: int, out: torch.Tensor) -> None:
     height, width = out.shape[2:]
-    size = (coarse.shape[2] * step, coarse.shape[3] * step)
-    if coarse.device.type != "cpu":
-        full = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
-        out.copy_(full[:, :, :height, :width])
-        return
+    size = (coarse.shape[3] * step, coarse.shape[2] * step)
     for row, planes in zip(out.numpy(), coarse.numpy(), strict=True):
         for i, plane in enumerate(planes):
-            row[i] = cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)[:height, :width]
+            row[i] = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+
+
+def _interpolate(coarse: torch.Tensor, step: int, out: torch.Tensor) -> None:
+    size = (coarse.shape[2] * step, coarse.shape[3] * step)
+    full = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+    out.copy_(full[:, :, : out.shape[2], : out.shape[3]])
 
 
 def for_sampling(picture: torch.Tensor) -> torch.Tensor:
