@@ -35,14 +35,13 @@ def run(folder: Path) -> str:
     detection = _detector_seconds(Path(checkout), folder, face)
     generate = theirs["frames"] / theirs["seconds"]
     whole = 1 / (1 / generate + detection)
-    detected = _ours(face, speech, folder, str(safe), "")
+    detected = _speed(_ours(face, speech, folder, str(safe), ""))
+    given = _speed(ours)
     rows = [
         "| what | original | ours | ratio |",
         "|---|---|---|---|",
-        f"| frames/s, box given | {generate:.2f} | {ours.frames_per_second:.2f} "
-        f"| {ours.frames_per_second / generate:.2f} |",
-        f"| frames/s with detection | {whole:.3f} | {detected.frames_per_second:.2f} "
-        f"| {detected.frames_per_second / whole:.0f} |",
+        f"| frames/s, box given | {generate:.2f} | {given:.2f} | {given / generate:.2f} |",
+        f"| frames/s with detection | {whole:.3f} | {detected:.2f} | {detected / whole:.0f} |",
         "",
         f"Original detector: {detection:.2f} s a frame (forward pass of S3FD on 720p, random weights).",
         f"Pictures before encoding agree with PSNR {_psnr(folder, str(safe)):.1f} dB inside the box",
@@ -70,6 +69,12 @@ def _ours(face: Path, speech: Path, folder: Path, checkpoint: str, box: str) -> 
     for _ in range(2):  # the first one warms up
         report = pipeline.lipsync(face, speech, folder / "ours.mp4", options, _runtime(), overwrite=True)
     return report
+
+
+def _speed(report: Report) -> float:
+    """Frames a second of all but the loading of the network."""
+    stages = report.stage_seconds
+    return report.frames / (stages["listen"] + stages["analyse"] + stages["render"])
 
 
 def _runtime() -> Runtime:

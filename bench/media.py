@@ -42,6 +42,23 @@ def moving_face(
     return path
 
 
+def repeated(clip: Path, path: Path, times: int) -> Path:
+    """The clip again and again in one file, its packets copied: a long video in a moment."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        out = target.add_stream_from_template(stream)
+        length = round(stream.frames / stream.average_rate / stream.time_base)
+        for turn in range(times):
+            source.seek(0)
+            for packet in source.demux(stream):
+                if packet.dts is None:
+                    continue
+                packet.pts, packet.dts = packet.pts + turn * length, packet.dts + turn * length
+                packet.stream = out
+                target.mux(packet)
+    return path
+
+
 def voice(path: Path, seconds: float) -> Path:
     """The demo's voice, repeated to a length, 16 kHz mono 16 bit."""
     with av.open(str(VOICE)) as container:

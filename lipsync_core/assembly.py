@@ -46,7 +46,7 @@ from .video.soundtrack import AudioSource
 from .video.source import Source, open_source
 
 SEARCH_BATCH = 16  # small frames that are decoded at once while faces are looked for
-_CHEAP_BYTES = 32 << 20  # of one batch of float32 crops
+_CHEAP_BYTES = 12 << 20  # of one batch of float32 crops
 SEARCH_SIDE = 640  # px, longest side of the copy in which faces are looked for
 
 
@@ -223,8 +223,8 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
 def _rows_at_once(side: int, wished: int) -> int:
     """Crops of so many px that go through at once.
 
-    Beyond 32 MB glibc maps every tensor afresh, and touching new pages then costs more than the work: measured 4 to
-    14 ms a frame for crops of 800 px.
+    Well below 32 MB: from there on glibc maps every tensor afresh, and touching new pages costs more than the work,
+    measured 4 to 14 ms a frame for crops of 800 px.
     """
     return max(1, min(wished, _CHEAP_BYTES // (12 * side * side)))
 
