@@ -109,6 +109,7 @@ def test_a_pickle_that_nobody_vouched_for_is_refused_with_its_hash(tmp_path: Pat
 def test_an_old_torch_opens_listed_pickles_only(
     tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.10.0")
     mine = saved(tmp_path / "mine.pth", {"a": torch.ones(1)})
     weights.add(mine, runtime, recognise=lambda shapes: None)
     listed = vouch(tmp_path, saved(tmp_path / "net.pth", state()))
