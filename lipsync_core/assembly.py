@@ -19,7 +19,7 @@ from .audio.read import Heard, listen
 from .blend import Blender, BlendSettings
 from .engines.base import EngineSettings, Performance
 from .engines.choose import Chosen, choose_engine
-from .errors import InputError, OutputError
+from .errors import InputError, OutputError, UsageError
 from .face.cache import load_tracks, save_tracks
 from .face.crop import CropPlan, plan_crops
 from .face.detectors import Detector, DetectorSettings, choose_detector
@@ -110,7 +110,7 @@ class FaceMemory:
 
 def face_memory(source: Source, wanted: int, options: LipSyncOptions, runtime: Runtime) -> FaceMemory:
     """Keyed by the file's content, never its name, and by every option that changes what is found."""
-    if not options.cache or runtime.cache_dir is None or options.box:
+    if not options.cache or runtime.cache_dir is None or options.box or options.detector == "box":
         return FaceMemory(None)
     names = ("detector", "face_threshold", "min_face", "detect_every", "static", "resize_factor", "crop", "rotate")
     key = {name: getattr(options, name) for name in names}
@@ -123,19 +123,33 @@ def face_memory(source: Source, wanted: int, options: LipSyncOptions, runtime: R
 def searching(
     source: Source, options: LipSyncOptions, runtime: Runtime
 ) -> tuple[Detector, LandmarkFinder, TrackSettings]:
-    box = options.numbers("box", 4) if options.box else None
+    box = _given_box(options)
     settings = DetectorSettings(
         min_score=options.face_threshold,
         min_size_px=options.min_face,
         max_side=SEARCH_SIDE,
         frame_size=(source.width, source.height),
-        box=(box[0], box[1], box[2], box[3]) if box else None,
+        box=box,
     )
     detector = choose_detector("box" if box else options.detector, runtime, settings)
     scale = source.scale(SEARCH_SIDE)
     track = TrackSettings(source.fps, options.detect_every, SEARCH_SIDE, scale)
     finder = LandmarkFinder()  # better than YuNet's own points too
     return detector, finder, track
+
+
+def _given_box(options: LipSyncOptions) -> tuple[float, float, float, float] | None:
+    """The user's own face box, or with detector `box` the extent of what is white in their mask."""
+    if options.box:
+        left, top, right, bottom = options.numbers("box", 4)
+        return left, top, right, bottom
+    if options.detector != "box":
+        return None
+    white = read_image(options.mask_file).max(axis=2) > 0
+    if not white.any():
+        raise UsageError(f"{shown_name(options.mask_file)}: the mask is black everywhere. White marks the face.")
+    rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def speaking_tracks(faces: ClipFaces, source: Source, total: int, options: LipSyncOptions) -> list[FaceTrack]:

@@ -35,8 +35,8 @@ class LipSyncOptions:
 
     # Face
     detector: str = knob("auto", "Face", "Face detector",
-        "auto: yunet when its file is there or can be downloaded, else cascade, which needs none. box: the box "
-        "given below.", choices=("auto", "yunet", "s3fd", "cascade", "box"))
+        "auto: yunet when its file is there or can be downloaded, else cascade, which needs none. box: the face "
+        "box given below, or the extent of the mask file.", choices=("auto", "yunet", "s3fd", "cascade", "box"))
     which_face: str = knob("largest", "Face", "Which face",
         "Which face speaks when there are several. index counts from the left, point takes the face at a place.",
         choices=("largest", "left", "right", "top", "bottom", "center", "all", "index", "point"))
@@ -176,7 +176,7 @@ class LipSyncOptions:
             raise UsageError(f"Speech until ({self.speech_end} s) must lie after Speech from ({self.speech_start} s).")
         if self.mask == "user" and not self.mask_file:
             raise UsageError("Mask is 'user', but no mask file is given. Name one, or choose another mask.")
-        if self.detector == "box" and not self.box:
+        if self.detector == "box" and not self.box and not self.mask_file:
             raise UsageError("Face detector is 'box', but no box is given. Set the face box to x1,y1,x2,y2.")
         if self.which_face == "point":
             self.numbers("face_point", 2)

@@ -141,6 +141,17 @@ def test_a_users_mask_limits_what_changes(portrait, voice, tmp_path):
     assert change[:50].max() < 15
 
 
+def test_a_mask_can_stand_for_the_face_box(portrait, voice, tmp_path):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[26:100, 40:90] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    by_mask = run(portrait, voice, tmp_path, box="", detector="box", mask_file=str(tmp_path / "mask.png"))
+    assert (decoded(by_mask[0]) == decoded(run(portrait, voice, tmp_path)[0])).all()
+    Image.fromarray(mask * 0).save(tmp_path / "mask.png")
+    with pytest.raises(UsageError, match="black everywhere"):
+        run(portrait, voice, tmp_path, box="", detector="box", mask_file=str(tmp_path / "mask.png"))
+
+
 def test_the_label_can_be_asked_for(portrait, voice, tmp_path):
     plain = decoded(run(portrait, voice, tmp_path, crf=1)[0])[0].astype(int)
     labelled = decoded(run(portrait, voice, tmp_path, crf=1, label="on")[0])[0].astype(int)
