@@ -6,7 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-_WORDS = {"analyse": "finding the face", "render": "rendering", "download": "downloading", "listen": "listening"}
+_WORDS = {"listen": "listening", "faces": "finding the face", "render": "rendering", "download": "downloading"}
+_UNITS = {"listen": " s", "download": "B"}  # the others count frames
 
 
 class Bars:
@@ -30,9 +31,9 @@ class Bars:
     def _start(self, stage: str, total: int) -> None:
         self._finish()
         self._stage = stage
-        bytes_ = stage == "download"
-        unit = "B" if bytes_ else " frames"
-        self._bar = tqdm(total=total or None, desc=_WORDS.get(stage, stage), unit=unit, unit_scale=bytes_, leave=False)
+        unit = _UNITS.get(stage, " frames")
+        words = _WORDS.get(stage, stage)
+        self._bar = tqdm(total=total or None, desc=words, unit=unit, unit_scale=unit == "B", leave=False)
 
     def _finish(self) -> None:
         if self._bar is not None:

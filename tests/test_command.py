@@ -260,10 +260,12 @@ def test_the_reader_of_the_output_may_go_away(media, monkeypatch, capsys):
 
 def test_bars_show_each_stage_and_stay_silent_when_asked(capsys):
     bars = Bars(shown=True)
-    for stage, done, total in (("analyse", 0, 2), ("analyse", 2, 2), ("render", 0, 0), ("render", 5, 10)):
+    for stage, done, total in (("faces", 0, 2), ("faces", 2, 2), ("render", 0, 0), ("render", 5, 10)):
         bars(stage, done, total)
-    assert "rendering" in capsys.readouterr().err
-    Bars(shown=False)("analyse", 1, 2)
+    said = capsys.readouterr().err
+    assert "finding the face" in said
+    assert "rendering" in said
+    Bars(shown=False)("faces", 1, 2)
     assert capsys.readouterr().err == ""
 
 
