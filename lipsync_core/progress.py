@@ -6,8 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-_WORDS = {"listen": "listening", "faces": "finding the face", "render": "rendering", "download": "downloading"}
-_UNITS = {"listen": " s", "download": "B"}  # the others count frames
+_WORDS = {"listen": "listening", "faces": "finding the face", "render": "rendering"}
+_UNITS = {"listen": " s", "faces": " frames", "render": " frames"}  # the others are downloads, in bytes
 
 
 class Bars:
@@ -31,7 +31,7 @@ class Bars:
     def _start(self, stage: str, total: int) -> None:
         self._finish()
         self._stage = stage
-        unit = _UNITS.get(stage, " frames")
+        unit = _UNITS.get(stage, "B")
         words = _WORDS.get(stage, stage)
         self._bar = tqdm(total=total or None, desc=words, unit=unit, unit_scale=unit == "B", leave=False)
 
