@@ -240,7 +240,7 @@ def test_strength_zero_keeps_the_lips_together():
 
 
 def test_the_engine_hears_a_voice_and_asks_for_a_native_crop(monkeypatch):
-    heard = np.tile(np.array([0.5, 0.6, 0.1, 0.2, 0.1], np.float32), (160, 1))
+    heard = np.tile(np.array([0.5, 0.54, 0.1, 0.2, 0.1], np.float32), (160, 1))
     monkeypatch.setattr(puppet.puppet_ear, "load_ear", lambda path: torch.nn.Identity())
     monkeypatch.setattr(puppet.puppet_ear, "hear", lambda network, mel: heard)
     base = importlib.import_module("lipsync_core.runtime")
@@ -328,3 +328,12 @@ def test_what_is_remembered_of_still_faces_stays_small(monkeypatch):
     for shift in range(3):
         performance.render(batch_of((image, points + np.float32(shift * 0.1), box)))
     assert len(performance._known) == 2
+
+
+def test_openings_go_as_far_as_their_targets_and_a_shut_mouth_stays_shut():
+    heard = np.array([[0.45, 0.9, 0.2, 0.1, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0], [0.95, 1.15, 0, 0, 0]], np.float32)
+    wider = puppet.spread(heard)
+    assert wider[0, :2].tolist() == pytest.approx([0.5, 1.0])
+    assert wider[:, 2:].tolist() == heard[:, 2:].tolist()
+    assert wider[1, :2].tolist() == [0, 0]
+    assert wider[2, :2].tolist() == pytest.approx([1.0, 1.2]), "never beyond what can be drawn"

@@ -21,6 +21,9 @@ WEIGHTS = "puppet.safetensors"
 _CROP_PX, _CROP_MARGIN = 1024, 2.2
 _AFRESH = 16  # frames of a video after which lips are looked for everywhere, not only where they were
 _COLOUR_INERTIA = 0.9  # share of the colours of the frame before
+# A fit in the mean stays nearer to it than what it was taught: on the ear's held-out voices jaw and opening spread this
+# share as far as their targets (`training.puppet_eval`: 0.84 to 0.94 on six voices of espeak-ng).
+_SHRINKAGE = 0.9
 _PORTRAITS_KEPT = 8  # faces of a still clip whose analysis is remembered
 
 
@@ -92,12 +95,19 @@ class Puppet:
     def listen(self, speech: Speech) -> PuppetPerformance:
         """Hear the whole voice: 40 bytes a frame are kept."""
         heard = puppet_ear.hear(self.ear, speech.mel)
-        heard = gated(heard, speech.gate)
+        heard = gated(spread(heard), speech.gate)
         times = np.arange(speech.frame_count) / float(speech.fps)
         shapes = puppet_ear.shapes_at(heard, times + speech.mel_offset_ms / 1000)
         blink = puppet_pose.blink_curve(times, self.settings.seed, self.settings.blink)
         sway = puppet_pose.sway_curve(times, heard, self.settings.seed, self.settings.sway)
         return PuppetPerformance(shapes, blink, sway, self.settings)
+
+
+def spread(shapes: Float) -> Float:
+    """Mouth shapes (M, 5) whose jaw and opening go as far as their targets do."""
+    wider: Float = shapes.copy()
+    wider[:, :2] = np.clip(shapes[:, :2] / _SHRINKAGE, 0.0, [1.0, 1.2])
+    return wider
 
 
 def gated(shapes: Float, gate: Float) -> Float:
