@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import av.container
@@ -35,6 +36,9 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,wav,mp3,flac,ogg,aac"
 WIDE_FORMATS = (
     FORMATS + ",avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,gif,asf,flv,ac3,eac3,aiff,caf,au,amr,w64,wv,ape,tta,dv"
 )
+
+# Tags that are no UTF-8 are no reason to refuse a file; from PyAV 19 on it replaces such bytes by itself.
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.(\d+)\.part", re.DOTALL)
 _YOUNG = 60.0  # seconds in which a .part of a living process is left alone, locked or not
@@ -105,7 +109,7 @@ def open_media(
     options = {"protocol_whitelist": "file", "format_whitelist": WIDE_FORMATS if wide else FORMATS}
     try:
         # Not as `options`: PyAV 14 then frees memory that is not its own where streams are found late (MPEG, FLV).
-        container = av.open(os.fspath(real), container_options=options, metadata_errors="replace")
+        container: av.container.InputContainer = av.open(os.fspath(real), container_options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{shown_name(path)}: {_why_unopened(error, real, wanted)}") from None
     for stream in container.streams.video:

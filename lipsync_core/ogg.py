@@ -11,6 +11,8 @@ from typing import BinaryIO
 import av
 import av.container
 
+from .media import LENIENT
+
 _HEADER = 27  # bytes of a page before its table of segments
 _FIRST = 2  # flag of the page that starts a stream
 
@@ -49,7 +51,7 @@ def open_link(path: Path, link: Link) -> Iterator[av.container.InputContainer]:
     """
     part = _Part(path, link)
     try:
-        with av.open(part, "r", format="ogg", metadata_errors="replace") as container:
+        with av.open(part, "r", format="ogg", **LENIENT) as container:
             yield container
     finally:
         part.close()

@@ -136,16 +136,16 @@ def time_zero(container: av.container.InputContainer, stream: av.AudioStream) ->
 
 
 def _declared_seconds(container: av.container.InputContainer, stream: av.AudioStream) -> Fraction | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
+    if stream.duration is not None and stream.time_base:
+        return stream.duration * Fraction(stream.time_base)
     return Fraction(container.duration, av.time_base) if container.duration is not None else None
 
 
 def _declared_end(container: av.container.InputContainer, stream: av.AudioStream) -> Fraction | None:
     """Time stamp where an MP4 says that its sound ends, s."""
-    if "mp4" not in container.format.name or stream.duration is None or stream.time_base is None:
+    if "mp4" not in container.format.name or stream.duration is None or not stream.time_base:
         return None
-    return ((stream.start_time or 0) + stream.duration) * stream.time_base
+    return ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
 
 
 @dataclass
@@ -188,7 +188,7 @@ def _packets(
 
 
 def _seconds(frame: av.AudioFrame) -> Fraction | None:
-    return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+    return None if frame.pts is None or not frame.time_base else frame.pts * Fraction(frame.time_base)
 
 
 def _piece(frame: av.AudioFrame, path: str | os.PathLike[str]) -> SoundPiece:

@@ -38,6 +38,6 @@ def _last_time(container: av.container.InputContainer, stream: av.VideoStream) -
     container.seek(container.duration or 0, backward=True)
     last = None
     for frame in container.decode(stream):
-        if frame.pts is not None and frame.time_base is not None:
-            last = max(last or Fraction(0), frame.pts * frame.time_base)
+        if frame.pts is not None and frame.time_base:
+            last = max(last or Fraction(0), frame.pts * Fraction(frame.time_base))
     return last

@@ -141,7 +141,7 @@ def _is_cover(stream: VideoStream) -> bool:
     if _disposition(stream) & _COVER:
         return True
     context = stream.codec_context
-    return stream.average_rate is None and context is not None and context.name in ("png", "mjpeg", "bmp", "gif")
+    return not stream.average_rate and context is not None and context.name in ("png", "mjpeg", "bmp", "gif")
 
 
 def _why_no_video(container: Container) -> str:
@@ -197,7 +197,8 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 def _rate(path: str | os.PathLike[str], stream: VideoStream, name: str, notes: list[str], wide: bool) -> Fraction:
     """Frames a second, by the header, by the time stamps, or the usual 25."""
-    average, base = stream.average_rate, stream.base_rate
+    # From PyAV 19 on rates are its own rationals, and never None.
+    average, base = (Fraction(rate) if rate else None for rate in (stream.average_rate, stream.base_rate))
     if average and _PLAUSIBLE[0] <= average <= _PLAUSIBLE[1]:
         if base and abs(base - average) <= average / 50:
             average = base  # the average of a few frames is the less exact of the two

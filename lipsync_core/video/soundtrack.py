@@ -106,9 +106,9 @@ class _Copy:
     def packet_seconds(self) -> Fraction:
         """Length of a packet; 0 where the file does not say."""
         packet = self._next
-        if packet is None or packet.time_base is None:
+        if packet is None or not packet.time_base:
             return Fraction(0)
-        return (packet.duration or 0) * packet.time_base
+        return (packet.duration or 0) * Fraction(packet.time_base)
 
     def attach(self) -> None:
         self._target = self._out.add_stream_from_template(self._stream)
@@ -155,12 +155,12 @@ class _Copy:
         return (self._begin(packet) + self._end(packet)) / 2 - self._offset
 
     def _write(self, packet: av.Packet[av.AudioStream]) -> None:
-        if self._target is None or packet.time_base is None:
+        if self._target is None or not packet.time_base:
             return
         if self._last_dts is not None and packet.dts is not None and packet.dts <= self._last_dts:
             return  # a broken clock; a muxer takes no packet twice
         self._last_dts = packet.dts
-        shift = round(self._offset / packet.time_base)
+        shift = round(self._offset / Fraction(packet.time_base))
         packet.pts, packet.dts = (packet.pts or 0) - shift, (packet.dts or 0) - shift
         packet.stream = self._target
         self._out.mux(packet)
