@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+ENCRYPTED = "the file is encrypted (DRM) and cannot be read. Use a copy without protection."
 _HEAD = 4096  # bytes that tell what kind of file it is
 _MAX_MOOV = 16 << 20  # bytes of the index of an MP4 that are searched
 _MAX_ATOMS = 1000
@@ -85,7 +86,7 @@ def _cause_in_mp4(file: BinaryIO) -> str:
     if index is None:
         return "the file is incomplete (it has no index). Copy or export it again."
     if is_encrypted(index):
-        return "the file is encrypted (DRM) and cannot be read. Use a copy without protection."
+        return ENCRYPTED
     return "the file is damaged. Copy or export it again."
 
 

@@ -159,3 +159,14 @@ def test_a_stream_that_appears_on_the_way_is_passed_over(write_video):
         frames = list(decode(Stumbling(container), container.streams.video[0], health))
     assert len(frames) == 30
     assert health.read_failures == 4
+
+
+def test_an_encrypted_video_is_known_even_where_its_bytes_happen_to_decode(tmp_path):
+    from conftest import write_video
+
+    data = write_video(tmp_path / "plain.mp4", 5).read_bytes()
+    # The sample entry says that it is protected; the samples themselves are in the clear.
+    entry = data.index(b"avc1", data.index(b"stsd"))
+    (tmp_path / "locked.mp4").write_bytes(data[:entry] + b"encv" + data[entry + 4 :])
+    with pytest.raises(InputError, match="locked.mp4: .*encrypted"):
+        VideoReader(tmp_path / "locked.mp4")

@@ -16,7 +16,7 @@ import av.codec
 import av.container
 import av.video.stream
 
-from ..diagnosis import cause_of_failure, codec_tag, is_encrypted, mp4_index
+from ..diagnosis import ENCRYPTED, cause_of_failure, codec_tag, is_encrypted, mp4_index
 from ..errors import InputError
 from ..media import MAX_PIXELS, open_media, regular_file, shown_name
 from ..types import VideoInfo
@@ -90,6 +90,8 @@ def inspect_clip(path: str | os.PathLike[str], fps: Fraction | None = None, *, w
     name, real = shown_name(path), regular_file(path)
     notes: list[str] = []
     with open_media(path, wide=wide, wanted=WANTED) as container:
+        if "mp4" in container.format.name and codec_tag(real) == "encv":  # now and then scrambled bytes do decode
+            raise InputError(f"{name}: {ENCRYPTED}")
         stream = _choose_stream(container, name, real)
         decoder = _alpha_decoder(stream, name, notes)
         frame = _first_frame(container, stream, decoder, (name, real))
