@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipsync_core import assembly, pipeline
+from lipsync_core import assembly, casting, pipeline
 from lipsync_core.options import LipSyncOptions
 from lipsync_core.runtime import Runtime, choose_device, choose_precision, default_model_dir
 from lipsync_core.types import Pixels, Report
@@ -119,6 +119,6 @@ def _frames_of_ours(folder: Path, checkpoint: str, most: int) -> Iterator[tuple[
     faces = pipeline.analyse(source, most, options, runtime)
     chosen = assembly.choose(options, runtime)
     total = min(most, faces.frame_count)
-    cast = assembly.cast(faces, source, chosen, assembly.voice(heard, source.fps, total, options), options)
+    cast = casting.cast(faces, source, chosen, assembly.voice(heard, source.fps, total, options), options)
     for batch in source.batches(total, "cut", 16):
         yield batch.first, pipeline.perform(cast[0], batch.pixels, batch.first, runtime)

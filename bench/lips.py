@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lipsync_core import assembly, pipeline
+from lipsync_core import assembly, casting, pipeline
 from lipsync_core.contact_sheet import CELL, GAP, INK, PAPER, Area, Strip, draw_strip, read_strip, write_sheet
 from lipsync_core.options import LipSyncOptions
 from lipsync_core.runtime import Runtime, choose_device, choose_precision, default_model_dir
@@ -215,9 +215,7 @@ def _face_area(at: Place, portrait: Path) -> Area:
     """A square around the face that speaks, inside the finished video."""
     options = LipSyncOptions()
     source = assembly.open_face(portrait, options)
-    box = assembly.speaking_tracks(pipeline.analyse(source, 1, options, at.runtime), source, 1, options)[0].boxes_xyxy[
-        0
-    ]
+    box = casting.speaking_tracks(pipeline.analyse(source, 1, options, at.runtime), source, 1, options)[0].boxes_xyxy[0]
     half = float(max(box[2] - box[0], box[3] - box[1])) * 0.75
     half = min(half, source.width / 2, source.height / 2)
     x = float(np.clip((box[0] + box[2]) / 2, half, source.width - half))
@@ -245,7 +243,7 @@ def posed(at: Place, portrait: Path) -> Pixels:
     faces = pipeline.analyse(source, len(SHAPES), options, at.runtime)
     heard = assembly.hear(VOICE, options, at.runtime)
     voice = assembly.voice(heard, source.fps, len(SHAPES), options)
-    actor = assembly.cast(faces, source, assembly.choose(options, at.runtime), voice, options)[0]
+    actor = casting.cast(faces, source, assembly.choose(options, at.runtime), voice, options)[0]
     actor.performance.shapes[:] = np.array(list(SHAPES.values()), np.float32)  # type: ignore[attr-defined]
     batch = next(iter(source.batches(len(SHAPES), "loop", len(SHAPES))))
     return pipeline.perform(actor, batch.pixels.copy(), 0, at.runtime)

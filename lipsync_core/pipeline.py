@@ -1,4 +1,5 @@
-"""The order of things: hear, analyse, render. With `assembly.py`, the only file that knows more than one stage.
+"""The order of things: hear, analyse, render. With its two halves below, the only file that knows more than one stage:
+`assembly.py` opens, hears and writes, `casting.py` gives each face that speaks what it needs.
 
 Two passes, both plain loops: `analyse` decodes a small copy and finds the faces, `render` decodes again and makes the
 result. Memory holds one batch, however long the video.
@@ -8,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import assembly
-from .assembly import Actor
+from . import assembly, casting
+from .casting import Actor
 from .face.crop import crop_faces
 from .face.track import ClipFaces, track_faces
 from .measure import Stopwatch
@@ -42,7 +43,7 @@ def lipsync(
     with watch.stage("load"):
         chosen = assembly.choose(options, runtime)
         voice = assembly.voice(heard, source.fps, total, options)
-        cast = assembly.cast(faces, source, chosen, voice, options)
+        cast = casting.cast(faces, source, chosen, voice, options)
     assembly.refuse_repairs(source, heard, options)
     with watch.stage("render"), open_writer(
         output, *assembly.writing(source, speech, total, chosen, options), overwrite=overwrite
