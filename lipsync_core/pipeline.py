@@ -54,10 +54,12 @@ def lipsync(
             pixels = batch.pixels
             for actor in cast:
                 pixels = perform(actor, pixels, batch.first, runtime)
-            writer.write(finish(batch.first, pixels))
+            done = finish(batch.first, pixels)
+            writer.write(done)
+            runtime.preview(done.pixels[-1])
         runtime.step("render", total, total)
-    done = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch)
-    return assembly.report(done, writer.notes, runtime)
+    facts = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch)
+    return assembly.report(facts, writer.notes, runtime)
 
 
 def analyse(source: Source, wanted: int, options: LipSyncOptions, runtime: Runtime) -> ClipFaces:

@@ -15,6 +15,8 @@ from .errors import Cancelled, OutOfMemoryError, UsageError
 if TYPE_CHECKING:
     import torch
 
+    from .types import Pixels
+
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
 _MEMORY_WORDS = (
@@ -33,6 +35,10 @@ def _never() -> bool:
     return False
 
 
+def _no_preview(frame: Pixels) -> None:
+    """Nobody is watching."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Services of the host.
@@ -43,6 +49,7 @@ class Runtime:
     progress: called with (stage, done, total) after each batch.
     cancelled: asked before each batch; True ends the run with `Cancelled`.
     offline: never open a connection.
+    preview: shown a finished frame, (H, W, 3) uint8 RGB, after each batch; it must not keep or change it.
     """
 
     device: str = "cpu"
@@ -53,6 +60,7 @@ class Runtime:
     offline: bool = False
     cache_dir: Path | None = None
     notes: list[str] = field(default_factory=list)
+    preview: Callable[[Pixels], None] = _no_preview
 
     @property
     def dtype(self) -> torch.dtype:

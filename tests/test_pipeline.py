@@ -1,7 +1,7 @@
 """The whole way from a face and a voice to a video."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import av
@@ -277,3 +277,11 @@ def test_strict_makes_a_repair_an_error(portrait, tmp_path):
 def test_the_puppet_takes_no_checkpoint(portrait, voice, tmp_path):
     with pytest.raises(UsageError, match="takes no checkpoint"):
         run(portrait, voice, tmp_path, engine="puppet", checkpoint=str(portrait))
+
+
+def test_a_host_is_shown_finished_frames_while_it_runs(portrait, voice, tmp_path):
+    shown = []
+    runtime = replace(quiet_runtime(tmp_path), preview=lambda frame: shown.append(frame.copy()))
+    lipsync(portrait, voice, tmp_path / "out.mp4", LipSyncOptions(**QUICK, batch_size=8), runtime)
+    assert [frame.shape for frame in shown] == [(SIZE, SIZE, 3)] * 3
+    assert np.abs(shown[0].astype(int) - shown[-1]).max() > 20, "not the picture that went in"
