@@ -25,6 +25,7 @@ from .face.landmarks import LandmarkFinder
 from .face.policy import missing_ranges
 from .face.seek import TrackSettings
 from .face.track import ClipFaces
+from .infotext import write_infotext
 from .measure import Stopwatch, peak_memory_mb
 from .media import content_hash, shown_name
 from .options import LipSyncOptions
@@ -173,7 +174,7 @@ def writing(
     return (
         Clip(source.width, source.height, source.fps, total),
         sound,
-        Provenance(chosen.name, chosen.weights, has_label(chosen, options)),
+        Provenance(chosen.name, chosen.weights, has_label(chosen, options), parameters=write_infotext(options)),
         Encoding(options.crf, options.preset),
     )
 

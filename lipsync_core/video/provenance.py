@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..infotext import KEY
 from ..media import open_media
 from .c2pa import read_signature
 from .provenance_words import COMPOSITE, GENERATED, TOOL, Provenance
@@ -48,7 +49,9 @@ def container_tags(provenance: Provenance) -> dict[str, str]:
         "weights": provenance.weights,
         "label": "on" if provenance.label else "off",
     }
+    settings = {KEY: provenance.parameters} if provenance.parameters else {}
     return {
+        **settings,
         "comment": provenance.sentence,
         "description": provenance.sentence,
         "DigitalSourceType": provenance.source_type,

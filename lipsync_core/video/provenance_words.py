@@ -14,13 +14,17 @@ GENERATED = _IPTC + "trainedAlgorithmicMedia"  # every pixel is generated
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made the picture. weights: first 8 digits of the checkpoint's SHA-256. label: a visible one is drawn."""
+    """What made the picture. weights: first 8 digits of the checkpoint's SHA-256. label: a visible one is drawn.
+
+    parameters: the settings, see infotext.py; empty leaves them out.
+    """
 
     engine: str = ""
     weights: str = ""
     label: bool = False
     source_type: str = COMPOSITE
     version: str = __version__
+    parameters: str = ""
 
     @property
     def sentence(self) -> str:
