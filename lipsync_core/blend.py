@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from .blend_colour import GRID, Corrections, colour_matrices, compare_colours, recolour, shrink, steady
+from .blend_fit import read_fitted
 from .blend_pyramid import blend_pyramid, pyramid_levels
 from .blend_regions import Group, Mask, Rows, find_areas, group_rows
 from .geometry import Corners, cut_out, halve, invert, move_grid, pixel_centres, sample, to_channels
@@ -161,14 +162,18 @@ def _sample_new(
     new = halve(_pick(rendered.crops, group.rows).float(), group.shape.halvings)
     if sources.colours is not None:
         new = recolour(new, sources.colours[group.rows])
-    u, v = move_grid(faces.matrices[group.rows], x, y)
-    mode = "bicubic" if group.shape.fine else "bilinear"
-    scale = new.shape[-1] / faces.crops.shape[-1]
-    if rendered.alpha is None:
-        return sample(new, u * scale, v * scale, mode).mul_(255), None
-    alpha = halve(_pick(rendered.alpha, group.rows).float(), group.shape.halvings)
-    both = sample(torch.cat([new, alpha], dim=1), u * scale, v * scale, mode)
-    return both[:, :3].mul(255), both[:, 3:].clamp(0, 1) * _inside_crop(faces, group, x, y)
+    alpha = None if rendered.alpha is None else halve(_pick(rendered.alpha, group.rows).float(), group.shape.halvings)
+    both = new if alpha is None else torch.cat([new, alpha], dim=1)
+    side = faces.crops.shape[-1]
+    if group.shape.fitted:
+        read = read_fitted(both, faces.matrices[group.rows], side, group.corners, group.shape.size)
+    else:
+        u, v = move_grid(faces.matrices[group.rows], x, y)
+        scale, mode = new.shape[-1] / side, "bicubic" if group.shape.fine else "bilinear"
+        read = sample(both, u * scale, v * scale, mode)
+    if alpha is None:
+        return read.mul_(255), None
+    return read[:, :3].mul(255), read[:, 3:].clamp(0, 1) * _inside_crop(faces, group, x, y)
 
 
 def _inside_crop(faces: FaceBatch, group: Group, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

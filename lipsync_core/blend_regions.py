@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .blend_fit import fits
 from .geometry import Corners, invert, map_boxes
 from .types import FaceBatch, Rendered
 
@@ -37,14 +38,16 @@ class Mask(Protocol):
 @dataclass(frozen=True)
 class Shape:
     """What frames must have in common to be pasted in one go. size: height, width of the rectangle, which divide by
-    2^levels, the levels of the pyramid. sliced: the new face's pixels are the frame's. Otherwise they are read between:
-    halvings: of the new face before that; fine: it has more pixels than the frame, so no blur must be added."""
+    2^levels, the levels of the pyramid. sliced: the new face's pixels are the frame's. fitted: it is an upright crop
+    that was enlarged. Otherwise its pixels are read between: halvings: of the new face before that; fine: it has more
+    pixels than the frame, so no blur must be added."""
 
     size: tuple[int, int]
     levels: int
     sliced: bool
     halvings: int
     fine: bool
+    fitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ def _fit(faces: FaceBatch, rendered: Rendered, row: int, area: Corners, levels: 
         left = min(max(left, first_x), first_x + side - width)
         top = min(max(top, first_y), first_y + side - height)
         return Shape((height, width), levels, True, 0, False), (left, top)
+    if fits(matrix, side, new_side):
+        return Shape((height, width), levels, False, 0, True, fitted=True), (left, top)
     halvings = 0
     scale = float(np.linalg.norm(matrix[:, :2], axis=1).min()) * new_side / side
     while scale >= _COARSE and new_side % 2 == 0:
