@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +15,7 @@ from . import __version__
 from .audio.gate import close_mel, speech_gate
 from .audio.read import Heard, listen
 from .casting import Actor
-from .engines.base import EngineSettings
+from .engines.base import EngineSettings, EngineSpec
 from .engines.choose import Chosen, choose_engine
 from .errors import InputError, OutputError, UsageError
 from .face.cache import load_tracks, save_tracks
@@ -30,8 +29,8 @@ from .measure import Stopwatch, peak_memory_mb
 from .media import content_hash, shown_name
 from .options import LipSyncOptions
 from .runtime import Runtime
-from .timing import parse_fps
-from .types import FrameBatch, Pixels, Report, Speech
+from .timing import MEL_COLUMNS_PER_SECOND, parse_fps
+from .types import Float, FrameBatch, Pixels, Report, Speech
 from .video.edit import Edit
 from .video.encode import Clip
 from .video.encoders import Encoding
@@ -150,32 +149,76 @@ def _given_box(options: LipSyncOptions) -> tuple[float, float, float, float] | N
 # ---------------------------------------------------------------------------------------------------- writing
 
 
-def has_label(chosen: Chosen, options: LipSyncOptions) -> bool:
-    return options.label == "on" or (options.label == "auto" and chosen.spec.visible_label)
+def has_label(spec: EngineSpec, label: str) -> bool:
+    """label: auto, on or off."""
+    return label == "on" or (label == "auto" and spec.visible_label)
 
 
-def finisher(source: Source, chosen: Chosen, options: LipSyncOptions) -> Callable[[int, Pixels], FrameBatch]:
-    """(first, pixels) -> the batch as it is written: labelled where it has to be."""
-    wanted = has_label(chosen, options)
+@dataclass(frozen=True)
+class Job:
+    """What is to be made. chosen, faces: what the host has loaded or found before; None: as the options say.
 
-    def finish(first: int, pixels: Pixels) -> FrameBatch:
+    tags: (name, text) that the host adds to the file's own tags.
+    """
+
+    source: Source
+    speech: Path
+    output: Path
+    overwrite: bool = False
+    chosen: Chosen | None = None
+    faces: ClipFaces | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Take:
+    """One result to be written. sound: None leaves it silent. fit, batch_size: how the source is read.
+
+    label_seconds: how long the visible label is shown where `marks` asks for one; 0 throughout.
+    """
+
+    output: Path
+    clip: Clip
+    sound: AudioSource | None
+    marks: Provenance | None
+    encoding: Encoding
+    fit: str = "loop"
+    batch_size: int = 16
+    label_seconds: float = 0.0
+    overwrite: bool = False
+
+    @property
+    def frame_count(self) -> int:
+        return self.clip.frame_count or 0
+
+    def label(self, first: int, pixels: Pixels) -> FrameBatch:
+        """(first, pixels) -> the batch as it is written: labelled where it has to be."""
         batch = FrameBatch(first, pixels)
-        return label_batch(batch, source.fps, options.label_seconds) if wanted else batch
+        wanted = self.marks is not None and self.marks.label
+        return label_batch(batch, self.clip.fps, self.label_seconds) if wanted else batch
 
-    return finish
 
-
-def writing(
-    source: Source, speech: Path, total: int, chosen: Chosen, options: LipSyncOptions
-) -> tuple[Clip, AudioSource, Provenance, Encoding]:
-    sound = AudioSource(speech, _track(options), Fraction(options.speech_start).limit_denominator(1000))
+def take(job: Job, total: int, chosen: Chosen, options: LipSyncOptions) -> Take:
+    source = job.source
+    sound = AudioSource(job.speech, _track(options), Fraction(options.speech_start).limit_denominator(1000))
     if options.output_audio:
         sound = AudioSource(options.output_audio)
-    return (
+    return Take(
+        job.output,
         Clip(source.width, source.height, source.fps, total),
         sound,
-        Provenance(chosen.name, chosen.weights, has_label(chosen, options), parameters=write_infotext(options)),
+        Provenance(
+            chosen.name,
+            chosen.weights,
+            has_label(chosen.spec, options.label),
+            parameters=write_infotext(options),
+            tags=job.tags,
+        ),
         Encoding(options.crf, options.preset),
+        options.fit,
+        options.batch_size,
+        options.label_seconds,
+        job.overwrite,
     )
 
 
@@ -202,6 +245,13 @@ class Done:
     watch: Stopwatch
 
 
+def spoken(gate: Float) -> list[tuple[float, float]]:
+    """(start, end) s of what the gate (M,) lets through."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], gate >= 0.5, [0]]).astype(np.int8)))
+    seconds = (edges / MEL_COLUMNS_PER_SECOND).tolist()
+    return list(zip(seconds[::2], seconds[1::2], strict=True))
+
+
 def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Report:
     source, frames = done.source, done.voice.frame_count
     warnings = dict.fromkeys([*source.notes, *done.heard.notes, *writer_notes, *runtime.notes])
@@ -222,6 +272,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         frames_without_face=missing_ranges(found),
         frames_left_unchanged=int((~active).sum()),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
+        speech=spoken(done.voice.gate),
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},
         frames_per_second=frames / max(1e-9, seconds.get("analyse", 0) + seconds.get("render", 0)),
         peak_memory_mb=peak_memory_mb(),

@@ -7,9 +7,11 @@ result. Memory holds one batch, however long the video.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import assembly, casting
+from .assembly import Job, Take
 from .casting import Actor
 from .face.crop import crop_faces
 from .face.track import ClipFaces, track_faces
@@ -30,36 +32,50 @@ def lipsync(
 
     Returns what was done. Raises LipSyncError with what the user can do; `output` is then as it was before.
     """
-    watch = Stopwatch()
     check_output_path(output, assembly.inputs(face, speech, options), overwrite)
-    sweep_parts(output.absolute().parent)
-    source = assembly.open_face(face, options)
+    return run(Job(assembly.open_face(face, options), speech, output, overwrite), options, runtime)
+
+
+def run(job: Job, options: LipSyncOptions, runtime: Runtime) -> Report:
+    """`lipsync` for a host that has opened the face, and perhaps found the faces or loaded the engine, before."""
+    watch, source = Stopwatch(), job.source
+    sweep_parts(job.output.absolute().parent)
     with watch.stage("listen"):
-        heard = assembly.hear(speech, options, runtime)
+        heard = assembly.hear(job.speech, options, runtime)
         wanted = frames_for(heard.seconds, source.fps)
     with watch.stage("analyse"):
-        faces = analyse(source, wanted, options, runtime)
+        faces = job.faces or analyse(source, wanted, options, runtime)
         total = fitted_length(options.fit, None if source.still else faces.frame_count, wanted)
     with watch.stage("load"):
-        chosen = assembly.choose(options, runtime)
+        chosen = job.chosen or assembly.choose(options, runtime)
         voice = assembly.voice(heard, source.fps, total, options)
         cast = casting.cast(faces, source, chosen, voice, options)
     assembly.refuse_repairs(source, heard, options)
-    with watch.stage("render"), open_writer(
-        output, *assembly.writing(source, speech, total, chosen, options), overwrite=overwrite
+    with watch.stage("render"):
+        notes = render(source, cast, assembly.take(job, total, chosen, options), runtime)
+    done = assembly.Done(job.output, source, faces, cast, voice, heard, chosen, watch)
+    return assembly.report(done, notes, runtime)
+
+
+def render(source: Source, cast: Sequence[Actor], take: Take, runtime: Runtime) -> tuple[str, ...]:
+    """Write a video: every frame decoded, given its new mouths, labelled where it has to be, encoded.
+
+    cast: who speaks; nobody re-encodes the source to the take's length. Returns what the user should know.
+    """
+    total = take.frame_count
+    with open_writer(
+        take.output, take.clip, take.sound, take.marks, take.encoding, overwrite=take.overwrite
     ) as writer:  # fmt: skip
-        finish = assembly.finisher(source, chosen, options)
-        for batch in source.batches(total, options.fit, options.batch_size):
+        for batch in source.batches(total, take.fit, take.batch_size):
             runtime.step("render", batch.first, total)
             pixels = batch.pixels
             for actor in cast:
                 pixels = perform(actor, pixels, batch.first, runtime)
-            done = finish(batch.first, pixels)
-            writer.write(done)
-            runtime.preview(done.pixels[-1])
+            finished = take.label(batch.first, pixels)
+            writer.write(finished)
+            runtime.preview(finished.pixels[-1])
         runtime.step("render", total, total)
-    facts = assembly.Done(output, source, faces, cast, voice, heard, chosen, watch)
-    return assembly.report(facts, writer.notes, runtime)
+    return writer.notes
 
 
 def analyse(source: Source, wanted: int, options: LipSyncOptions, runtime: Runtime) -> ClipFaces:

@@ -39,6 +39,11 @@ def _no_preview(frame: Pixels) -> None:
     """Nobody is watching."""
 
 
+def _move(network: torch.nn.Module, device: str) -> None:
+    """Without a host that lends memory, the device simply takes the network."""
+    network.to(device)
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Services of the host.
@@ -50,6 +55,8 @@ class Runtime:
     cancelled: asked before each batch; True ends the run with `Cancelled`.
     offline: never open a connection.
     preview: shown a finished frame, (H, W, 3) uint8 RGB, after each batch; it must not keep or change it.
+    place: called with (network, device) when a network is to run there; a host that shares the device's memory among
+    many models moves it itself, and may take it off again when no run needs it.
     """
 
     device: str = "cpu"
@@ -61,6 +68,7 @@ class Runtime:
     cache_dir: Path | None = None
     notes: list[str] = field(default_factory=list)
     preview: Callable[[Pixels], None] = _no_preview
+    place: Callable[[torch.nn.Module, str], None] = _move
 
     @property
     def dtype(self) -> torch.dtype:

@@ -196,6 +196,7 @@ class Report:
     frames_without_face: list[tuple[int, int]] = field(default_factory=list)
     frames_left_unchanged: int = 0
     gate_closed_share: float = 0.0
+    speech: list[tuple[float, float]] = field(default_factory=list)  # (start, end) s in which somebody speaks
     stage_seconds: dict[str, float] = field(default_factory=dict)
     frames_per_second: float = 0.0
     peak_memory_mb: float = 0.0

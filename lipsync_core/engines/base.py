@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..types import CropStyle, FaceBatch, Rendered, Speech
 
@@ -37,6 +37,13 @@ class Engine(Protocol):
     def listen(self, speech: Speech) -> Performance:
         """Hear the whole voice once; what it keeps is small."""
         ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """An engine whose network went through `Runtime.place`, so that a host can bring it back before the next run."""
+
+    network: torch.nn.Module | None
 
 
 @dataclass(frozen=True)

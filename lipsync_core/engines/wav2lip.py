@@ -105,6 +105,7 @@ class Wav2Lip:
     runtime: Runtime
     strength: float = 1.0
     name: str = "wav2lip"
+    network: torch.nn.Module | None = field(default=None, repr=False)
 
     def crop_style(self, face_px: float) -> CropStyle:
         """The face box squeezed into the square that the network was trained on."""
@@ -134,8 +135,10 @@ def load(path: Path | None, runtime: Runtime, settings: EngineSettings) -> Engin
     if layout is None or variant is None:
         raise WeightsError(f"{shown_name(path)}: {refusal(shapes)}")
     network = build(layout, tensors, shown_name(path))
-    network = network.to(device=runtime.device, dtype=runtime.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Wav2Lip(_parts(network, runtime, settings.compile), layout, variant, runtime, settings.strength)
+    network = network.to(dtype=runtime.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    runtime.place(network, runtime.device)
+    parts = _parts(network, runtime, settings.compile)
+    return Wav2Lip(parts, layout, variant, runtime, settings.strength, network=network)
 
 
 def build(layout: Layout, tensors: dict[str, torch.Tensor], name: str) -> Generator:

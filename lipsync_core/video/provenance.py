@@ -52,6 +52,7 @@ def container_tags(provenance: Provenance) -> dict[str, str]:
     settings = {KEY: provenance.parameters} if provenance.parameters else {}
     return {
         **settings,
+        **dict(provenance.tags),
         "comment": provenance.sentence,
         "description": provenance.sentence,
         "DigitalSourceType": provenance.source_type,

@@ -17,6 +17,7 @@ class Provenance:
     """What made the picture. weights: first 8 digits of the checkpoint's SHA-256. label: a visible one is drawn.
 
     parameters: the settings, see infotext.py; empty leaves them out.
+    tags: (name, text) that a host adds to the file's own tags, such as its workflow.
     """
 
     engine: str = ""
@@ -25,6 +26,7 @@ class Provenance:
     source_type: str = COMPOSITE
     version: str = __version__
     parameters: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def sentence(self) -> str:
