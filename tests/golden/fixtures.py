@@ -51,13 +51,30 @@ def tensor_for(key: str, shape: tuple[int, ...], dtype: torch.dtype, gain: float
     return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(dtype)
 
 
-def filled(build: Callable[[], Any], gain: float = 2.0) -> Any:
-    """A network whose every tensor has its fixture value, in eval mode."""
+def filled(build: Callable[[], Any], gain: float = 2.0, kept: dict[str, torch.Tensor] | None = None) -> Any:
+    """A network whose every tensor has its fixture value, in eval mode. kept: tensors that are computed, not filled."""
     with torch.device("meta"):  # no time is lost on weights that are replaced at once
         network = build()
-    state = {key: tensor_for(key, tuple(v.shape), v.dtype, gain) for key, v in network.state_dict().items()}
-    network.load_state_dict(state, assign=True)
+    shapes = {key: (tuple(v.shape), v.dtype) for key, v in network.state_dict().items()}
+    network.load_state_dict(filled_state(shapes, gain) | (kept or {}), assign=True)
     return network.eval()
+
+
+def filled_state(shapes: dict[str, tuple[tuple[int, ...], torch.dtype]], gain: float = 2.0) -> dict[str, torch.Tensor]:
+    """Name -> (shape, type) to name -> fixture value."""
+    state = {key: tensor_for(key, shape, dtype, gain) for key, (shape, dtype) in shapes.items()}
+    for key in [key for key in state if key.endswith("weight_orig")]:
+        prefix = key.removesuffix("orig")
+        state[prefix + "u"], state[prefix + "v"] = _leading_vectors(state[key])
+    return state
+
+
+def _leading_vectors(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The singular vectors u, v of the largest singular value, as spectral normalisation ends up with."""
+    matrix = weight.flatten(1).double()
+    u = torch.linalg.eigh(matrix @ matrix.T).eigenvectors[:, -1]
+    v = matrix.T @ u
+    return u.float(), (v / v.norm()).float()
 
 
 def uniform(seed: int, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
@@ -80,9 +97,12 @@ def figures(output: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def differences(output: torch.Tensor, name: str) -> list[str]:
-    """Every figure that is further than 1e-4 |b| + 1e-4 std from the fixture `name`, in words; none when it agrees."""
-    wanted, found = GOLDEN[name], figures(output)
+def differences(output: torch.Tensor, fixture: str | dict[str, Any]) -> list[str]:
+    """Every figure that is further than 1e-4 |b| + 1e-4 std from a fixture's, in words; none when it agrees.
+
+    fixture: a name of golden.json, or the figures themselves.
+    """
+    wanted, found = GOLDEN[fixture] if isinstance(fixture, str) else fixture, figures(output)
     if found.pop("shape") != wanted["shape"]:
         return [f"shape {list(output.shape)}, not {wanted['shape']}"]
     apart = []

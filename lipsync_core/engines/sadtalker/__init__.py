@@ -1,0 +1,1 @@
+"""SadTalker: one portrait and a voice become a moving head."""

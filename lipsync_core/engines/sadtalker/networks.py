@@ -1,0 +1,191 @@
+"""From the published files to networks that are ready: every tensor accounted for, folded, on their device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ...errors import WeightsError
+from ...media import shown_name
+from ...runtime import Runtime
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ...networks.sadtalker.coefficients import CoefficientNetwork
+    from ...networks.sadtalker.expression import ExpressionNetwork
+    from ...networks.sadtalker.generator import Generator
+    from ...networks.sadtalker.keypoints import KeypointDetector
+    from ...networks.sadtalker.mapping import MappingNetwork
+    from ...networks.sadtalker.pose import PoseNetwork
+
+Shapes = Mapping[str, tuple[int, ...]]
+Network = TypeVar("Network", bound="nn.Module")
+
+# Where each network's tensors are in SadTalker_V0.0.2_{256,512}.safetensors.
+COEFFICIENTS, EXPRESSION, POSE, KEYPOINTS, GENERATOR = (
+    "face_3drecon.", "audio2exp.", "audio2pose.", "kp_extractor.", "generator.",
+)  # fmt: skip
+PREFIXES = (COEFFICIENTS, EXPRESSION, POSE, KEYPOINTS, GENERATOR)
+MAPPING = "mapping."
+_MAPPING_FIRST = "first.0.weight"
+_MAPPING_WIDTHS = (70, 73)
+_MAPPING_TRAINING = ("discriminator.",)  # in mapping_*.pth.tar, for training alone
+_COUNTER = "num_batches_tracked"  # of training; some converters leave it out
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Everything of one checkpoint, on the runtime's device, in eval mode.
+
+    generator computes in the runtime's precision, takes and gives fp32; the others are fp32, for they are small or run
+    once for a source.
+    """
+
+    coefficients: CoefficientNetwork
+    expression: ExpressionNetwork
+    pose: PoseNetwork
+    keypoints: KeypointDetector
+    generator: Generator
+
+
+def is_networks(shapes: Shapes) -> bool:
+    """True for SadTalker_V0.0.2_{256,512}.safetensors; their tensors do not tell one from the other."""
+    return all(any(name.startswith(prefix) for name in shapes) for prefix in PREFIXES)
+
+
+def mapping_width(shapes: Shapes) -> int | None:
+    """70 or 73, the coefficients that a mapping network takes; None when the file holds none."""
+    shape = shapes.get(MAPPING + _MAPPING_FIRST) or shapes.get(_MAPPING_FIRST)
+    return shape[1] if shape is not None and len(shape) == 3 and shape[1] in _MAPPING_WIDTHS else None
+
+
+def load_networks(path: Path, runtime: Runtime, compiled: bool = False) -> Networks:
+    """Read SadTalker_V0.0.2_{256,512}.safetensors. compiled: through torch.compile where this machine can.
+
+    Raises WeightsError when a tensor is missing, has another shape, or is not of this file.
+    """
+    from ...networks.sadtalker import coefficients, expression, generator, keypoints, pose
+    from ...weights import load_state_dict
+
+    runtime.check()
+    tensors = load_state_dict(path, runtime)
+    parts = _split(tensors, shown_name(path))
+    file = shown_name(path)
+    told = filled(pose.PoseNetwork, parts.pop(POSE), file)
+    told.forget_training()
+    painter = filled(generator.Generator, parts.pop(GENERATOR), file)
+    networks = Networks(
+        _small(filled(coefficients.CoefficientNetwork, parts.pop(COEFFICIENTS), file), runtime),
+        _small(filled(expression.ExpressionNetwork, parts.pop(EXPRESSION), file), runtime),
+        _small(told, runtime),
+        _ready(filled(keypoints.KeypointDetector, parts.pop(KEYPOINTS), file), runtime, half=False),
+        _ready(painter, runtime, half=True),
+    )
+    if compiled:
+        _compile(networks.generator, runtime)
+    return networks
+
+
+def load_mapping(path: Path, runtime: Runtime) -> MappingNetwork:
+    """Read mapping_00229-model.pth.tar (70 coefficients) or mapping_00109-model.pth.tar (73), or a conversion."""
+    from ...networks.sadtalker.mapping import MappingNetwork
+    from ...weights import load_state_dict
+
+    tensors = load_state_dict(path, runtime)
+    width = mapping_width({name: tuple(value.shape) for name, value in tensors.items()})
+    if width is None:
+        raise WeightsError(
+            f"{shown_name(path)}: is not a mapping network of SadTalker. Get it with: "
+            "lipsync weights get sadtalker_mapping (or sadtalker_mapping_full)."
+        )
+    wrapped = any(name.startswith(MAPPING) for name in tensors)
+    own = {
+        name.removeprefix(MAPPING) if wrapped else name: value
+        for name, value in tensors.items()
+        if not name.startswith(_MAPPING_TRAINING)
+    }
+    return _small(filled(lambda: MappingNetwork(width), own, shown_name(path)), runtime)
+
+
+def filled(build: Callable[[], Network], tensors: Mapping[str, torch.Tensor], file: str) -> Network:
+    """A network with exactly these tensors, in fp32 and eval mode. file: its name, for errors."""
+    import torch
+
+    with torch.device("meta"):  # no time is lost on weights that are replaced at once
+        network = build()
+    state = network.state_dict()
+    stranger = next((name for name in tensors if name not in state), None)
+    if stranger is not None:
+        raise WeightsError(f"{file}: the tensor '{stranger}' does not belong there. Download the file again.")
+    for name, value in state.items():
+        if name.endswith(_COUNTER):
+            state[name] = torch.zeros(value.shape, dtype=value.dtype)
+        elif name in tensors and tensors[name].shape == value.shape:
+            state[name] = tensors[name].float()
+        else:
+            raise WeightsError(
+                f"{file}: the tensor '{name}' is missing or has another shape. The file is damaged or incomplete; "
+                "download it again."
+            )
+    network.load_state_dict(state, assign=True)
+    return network.eval()
+
+
+def _split(tensors: Mapping[str, torch.Tensor], file: str) -> dict[str, dict[str, torch.Tensor]]:
+    """The tensors of each network, without its prefix; none may be left over."""
+    parts: dict[str, dict[str, torch.Tensor]] = {prefix: {} for prefix in PREFIXES}
+    for name, value in tensors.items():
+        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+        if prefix is None:
+            raise WeightsError(
+                f"{file}: the tensor '{name}' is none of SadTalker's. Get the published file with: "
+                "lipsync weights get sadtalker_256 (or sadtalker_512)."
+            )
+        parts[prefix][name.removeprefix(prefix)] = value
+    return parts
+
+
+def _small(network: Network, runtime: Runtime) -> Network:
+    import torch
+
+    return network.to(device=runtime.device, dtype=torch.float32)
+
+
+def _ready(network: Network, runtime: Runtime, half: bool) -> Network:
+    """Folded, on the device, channels last: what convolutions like best everywhere."""
+    import torch
+
+    from ...networks.sadtalker.layers import fold
+
+    network = fold(network).to(device=runtime.device, dtype=runtime.dtype if half else torch.float32)
+    for parameter in network.parameters():
+        if parameter.dim() in _LAST:
+            parameter.data = parameter.data.contiguous(memory_format=getattr(torch, _LAST[parameter.dim()]))
+    return network
+
+
+_LAST = {4: "channels_last", 5: "channels_last_3d"}
+
+
+def _compile(generator: Generator, runtime: Runtime) -> None:
+    """Compile what nearly all of the time goes into; leave it as it was, with a warning, where that does not work."""
+    import torch
+
+    from ...networks.sadtalker.generator import SMALLEST_PX
+
+    motion = generator.dense_motion_network
+    plain: tuple[Any, Any] = motion.hourglass, generator.decoder
+    motion.hourglass = cast(Any, torch.compile(plain[0]))
+    generator.decoder = cast(Any, torch.compile(plain[1]))
+    try:
+        with torch.inference_mode():
+            source = generator.look(torch.zeros(1, 3, SMALLEST_PX, SMALLEST_PX, device=runtime.device))
+            points = torch.zeros(1, 15, 3, device=runtime.device)
+            generator(source, points, points)
+    except RuntimeError as error:
+        runtime.warn(f"torch.compile does not work here, SadTalker runs without it: {str(error).splitlines()[0]}")
+        motion.hourglass, generator.decoder = plain
