@@ -257,7 +257,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
     warnings = dict.fromkeys([*source.notes, *done.heard.notes, *writer_notes, *runtime.notes])
     seconds = dict(done.watch.seconds)
     found = np.logical_or.reduce([track.found for track in done.faces.tracks])
-    active = np.logical_or.reduce([actor.active for actor in done.cast])
+    active = np.logical_or.reduce([actor.share > 0 for actor in done.cast])
     return Report(
         output=str(done.output),
         engine=done.chosen.name if not done.chosen.weights else f"{done.chosen.name} ({done.chosen.engine.variant})",
@@ -271,6 +271,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         faces=len(done.faces.tracks),
         frames_without_face=missing_ranges(found),
         frames_left_unchanged=int((~active).sum()),
+        frames_faded=int(np.logical_or.reduce([actor.active & (actor.fade < 1) for actor in done.cast]).sum()),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
         speech=spoken(done.voice.gate),
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},

@@ -45,16 +45,17 @@ class Blender:
         self._last_levels: int | None = None
 
     def blend(
-        self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, mask: Mask | None, active: Bool | None = None
+        self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, mask: Mask | None, share: Bool | Float | None = None
     ) -> Pixels:
         """Paste a batch.
 
         pixels: (N, H, W, 3) uint8 RGB. faces: what was cut out of them. rendered: what the engine made of it.
-        mask: None takes the engine's alpha alone; with both, they multiply. active: (N,) bool, False rows stay.
+        mask: None takes the engine's alpha alone; with both, they multiply. share: (N,) in [0, 1] or bool, of the new
+        face; rows of 0 stay.
         Returns the frames: the same array, changed in place, or a copy where it cannot be written to or its rows share
         memory. Raises ValueError when there is neither mask nor alpha.
         """
-        rows = np.arange(len(pixels)) if active is None else np.flatnonzero(active)
+        rows = np.arange(len(pixels)) if share is None else np.flatnonzero(share)
         if not len(rows) or not self.settings.opacity:
             return pixels
         levels, last_levels = self._levels(faces, rows)
@@ -62,9 +63,11 @@ class Blender:
         smooth, last_colours = steady(self._last_colours, wanted)
         colours = _spread(colour_matrices(smooth, self.settings.colour_match), rows, len(pixels))
         out = pixels if pixels.flags.writeable and (pixels.strides[0] or len(pixels) == 1) else pixels.copy()
+        opacity = self.settings.opacity * (np.ones(len(pixels)) if share is None else share)
+        sources = _Sources(faces, rendered, mask, colours, opacity.astype(np.float32))
         areas = find_areas(faces, rendered, mask, (pixels.shape[2], pixels.shape[1]))
         for group in group_rows(faces, rendered, areas, rows, levels):
-            _paste(out, _Sources(faces, rendered, mask, colours), group, self.settings.opacity)
+            _paste(out, sources, group)
         # Only now: a batch that ran out of memory comes again.
         self._last_colours, self._last_levels = last_colours, last_levels
         return out
@@ -81,12 +84,13 @@ class Blender:
 
 @dataclass(frozen=True)
 class _Sources:
-    """What a batch pastes. colours: (N, 3, 4) or None."""
+    """What a batch pastes. colours: (N, 3, 4) or None. opacity: (N,) in [0, 1]."""
 
     faces: FaceBatch
     rendered: Rendered
     mask: Mask | None
     colours: Float | None
+    opacity: Float
 
 
 def _compare(faces: FaceBatch, rendered: Rendered, mask: Mask | None, rows: Rows) -> Corrections:
@@ -110,13 +114,14 @@ def _spread(matrices: Float | None, rows: Rows, count: int) -> Float | None:
     return spread
 
 
-def _paste(out: Pixels, sources: _Sources, group: Group, opacity: float) -> None:
+def _paste(out: Pixels, sources: _Sources, group: Group) -> None:
     """Blend the rectangles of one group and write them into the frames."""
     device, size = str(sources.rendered.crops.device), group.shape.size
     frame = to_channels(cut_out([out[row] for row in group.rows], group.corners, size), device)
     x, y = pixel_centres(group.corners, size, device)
     new, alpha = _slice_new(sources, group) if group.shape.sliced else _sample_new(sources, group, x, y)
-    weight = torch.full((), opacity, device=device) if alpha is None else alpha * opacity
+    weight = torch.as_tensor(sources.opacity[group.rows], device=device)[:, None, None, None]
+    weight = weight if alpha is None else alpha * weight
     if sources.mask is not None:
         weight = sources.mask.at(group.rows, x, y) * weight
     if group.shape.levels and not group.shape.sliced:

@@ -13,6 +13,7 @@ from .engines.choose import Chosen
 from .face.crop import CropPlan, plan_crops
 from .face.mask import MaskSettings, SoftMask, choose_shape, face_widths, mask_faces, soften_user_mask
 from .face.policy import Searched, apply_policy, require_face
+from .face.pose import fade_with_yaw
 from .face.select import select_faces
 from .face.smooth import pad_boxes, smooth_track, window_frames
 from .face.track import ClipFaces
@@ -20,7 +21,7 @@ from .media import shown_name
 from .options import LipSyncOptions
 from .runtime import BatchSize
 from .timing import Index, source_indices
-from .types import Bool, FaceBatch, FaceTrack, Rendered, Speech
+from .types import Bool, FaceBatch, FaceTrack, Float, Rendered, Speech
 from .video.image import read_image
 from .video.source import Source
 
@@ -29,10 +30,14 @@ _CHEAP_BYTES = 12 << 20  # of one batch of float32 crops
 
 @dataclass(frozen=True)
 class Actor:
-    """One face that speaks: where it is, what it hears, how it is pasted."""
+    """One face that speaks: where it is, what it hears, how it is pasted.
+
+    active: (N,) bool, False frames stay as they are. fade: (N,) float32 in [0, 1], less where the head turns away.
+    """
 
     plan: CropPlan
     active: Bool
+    fade: Float
     performance: Performance
     blender: Blender
     dtype: torch.dtype
@@ -42,6 +47,11 @@ class Actor:
     frame_size: tuple[int, int]
     user_mask: torch.Tensor | None
     size: BatchSize
+
+    @property
+    def share(self) -> Float:
+        """(N,) how much of the new face each frame takes."""
+        return np.asarray(self.active * self.fade, np.float32)
 
     def mask(self, faces: FaceBatch, rendered: Rendered) -> SoftMask | None:
         shape = choose_shape(self.mask_settings, self.style_mask, rendered.alpha is not None)
@@ -71,6 +81,7 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
     return Actor(
         plan,
         track.active,
+        _fade(track, source, options),
         chosen.engine.listen(heard),
         Blender(BlendSettings(match, options.paste)),
         torch.float32,
@@ -81,6 +92,12 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
         user,
         BatchSize(_rows_at_once(plan.size, options.batch_size)),
     )
+
+
+def _fade(track: FaceTrack, source: Source, options: LipSyncOptions) -> Float:
+    """(N,) share of the new face: less where a head turns away. A picture speaks however it is turned."""
+    limit = 90.0 if source.still else options.yaw_limit
+    return fade_with_yaw(track.landmarks, limit, options.yaw_fade)
 
 
 def _rows_at_once(side: int, wished: int) -> int:

@@ -113,6 +113,11 @@ class LipSyncOptions:
         "Draw the mouth's colour to the frame's: 0 off, 1 fully.", low=0.0, high=1.0, step=0.05)
     paste: str = knob("feather", "Blend", "Paste",
         "feather is fast; pyramid hides differences in light better.", choices=("feather", "pyramid"))
+    yaw_limit: float = knob(55.0, "Blend", "Turned-away limit",
+        "Where a video's head is turned further to the side, the new mouth fades into the original. 90: never.",
+        low=10.0, high=90.0, step=1.0, unit="deg", advanced=True)
+    yaw_fade: float = knob(15.0, "Blend", "Turned-away fade",
+        "Over how much more turning it fades.", low=0.0, high=45.0, step=1.0, unit="deg", advanced=True)
 
     # Motion
     blink: float = knob(1.0, "Motion", "Blinks",

@@ -100,13 +100,13 @@ def perform(actor: Actor, pixels: Pixels, first: int, runtime: Runtime) -> Pixel
 
     def work(start: int, end: int) -> None:
         runtime.check()
-        active = actor.active[first + start : first + end]
-        if not active.any():
+        share = actor.share[first + start : first + end]
+        if not share.any():
             return
         faces = crop_faces(pixels[start:end], actor.plan, first + start, runtime.device, actor.dtype, still=actor.still)
         rendered = actor.performance.render(faces)
         mask = actor.mask(faces, rendered)
-        actor.blender.blend(pixels[start:end], faces, rendered, mask, active)
+        actor.blender.blend(pixels[start:end], faces, rendered, mask, share)
 
     run_in_batches(actor.size, len(pixels), work, "The generator")
     return pixels

@@ -195,6 +195,7 @@ class Report:
     detector: str = ""
     frames_without_face: list[tuple[int, int]] = field(default_factory=list)
     frames_left_unchanged: int = 0
+    frames_faded: int = 0  # whose head is turned away: wholly or partly as they were
     gate_closed_share: float = 0.0
     speech: list[tuple[float, float]] = field(default_factory=list)  # (start, end) s in which somebody speaks
     stage_seconds: dict[str, float] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import WeightsError
 from ..runtime import default_model_dir
 from ..types import Float, Pixels
+from .pose import estimate_yaw
 
 Points = NDArray[np.float64]  # (..., 2), x then y
 
@@ -33,6 +34,7 @@ _LOOKS = 2  # after that, at most; each is framed by the one before
 _CLOSE = 0.06  # of a look's side: what sees this little else needs no other look
 _HALF_SURE = 0.05  # doubt, as a share of the crop's side, at which the confidence is 0.5
 _TRUST = (0.15, 0.4)  # confidence from which the network counts at all, and alone
+_KNOWN_YAW, _YAW_FADE = 32.0, 10.0  # degrees: turned further, its answers stay near 25
 _BOX_WIDTH, _BOX_HEIGHT, _BOX_EYES = 2.05, 2.75, 0.40  # a face's box in eye distances, and where the eyes are in it
 
 
@@ -91,11 +93,14 @@ class LandmarkFinder:
         return self._gathered([self._in_box(frame, box, usual_landmarks(box)) for box in boxes_xyxy])
 
     def refine(self, frame: Pixels, boxes_xyxy: Float, landmarks: Float) -> tuple[Float, Float]:
-        """As `find`, starting from landmarks (K, 5, 2) that are about right, and staying there where it is unsure."""
+        """As `find`, starting from landmarks (K, 5, 2) that are about right, and staying there where it is unsure, or
+        where the head is turned further than any that it was taught on."""
         found = []
         for box, points in zip(boxes_xyxy, landmarks.astype(np.float64), strict=True):
             found.append(self._settled(frame, box, _frame_around(points), points))
-        return self._gathered(found)
+        better, sure = self._gathered(found)
+        known = 1 - np.clip((np.abs(estimate_yaw(landmarks)) - _KNOWN_YAW) / _YAW_FADE, 0, 1).astype(np.float32)
+        return landmarks + known[:, None, None] * (better - landmarks), sure * known
 
     def _gathered(self, found: list[tuple[Points, float]]) -> tuple[Float, Float]:
         points = np.array([row[0] for row in found], dtype=np.float32).reshape(-1, 5, 2)
