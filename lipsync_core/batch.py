@@ -8,6 +8,7 @@ from .errors import InputError, UsageError
 
 FACES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif",
          ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".ts")  # fmt: skip
+VIDEOS = FACES[FACES.index(".mp4") :]
 VOICES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".aiff",
           ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")  # fmt: skip
 

@@ -11,7 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from . import cli_score
 from .cli_options import add_options, given_options
+from .cli_score import add_evaluate, add_score
 from .errors import Cancelled, LipSyncError, OutputError, UsageError
 from .options import LipSyncOptions
 from .runtime import Runtime, choose_device, choose_precision, default_model_dir
@@ -27,6 +29,8 @@ def add_commands(commands: Any) -> None:
     _add_inspect(commands)
     _add_demo(commands)
     _add_weights(commands)
+    add_score(commands, _add_shared).set_defaults(run=run_score)
+    add_evaluate(commands, _add_shared).set_defaults(run=run_evaluate)
 
 
 def _add_sync(commands: Any) -> None:
@@ -205,6 +209,16 @@ def run_demo(arguments: argparse.Namespace, wanted: Wanted) -> int:
     runtime = make_runtime(arguments, LipSyncOptions(), wanted)
     _print(demo(Path(arguments.output), runtime))
     return 0
+
+
+def run_score(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """`lipsync score`."""
+    return cli_score.run_score(arguments, make_runtime(arguments, LipSyncOptions(), wanted), _print)
+
+
+def run_evaluate(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """`lipsync evaluate`."""
+    return cli_score.run_evaluate(arguments, make_runtime(arguments, given_options(arguments), wanted), _print)
 
 
 def run_weights(arguments: argparse.Namespace, wanted: Wanted) -> int:

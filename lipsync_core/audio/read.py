@@ -39,17 +39,25 @@ class SpeechReader:
     """Iterate for (n,) float32 chunks, mono, 16 kHz, no holes; `seconds` and `notes` are complete afterwards.
 
     Time 0 is the start of the picture where the file has one, else of the sound. track: 0 is the first.
-    start, end: seconds of it to hear; end 0 means to its end. Raises `InputError` for sound that cannot be used.
+    start, end: seconds of it to hear; end 0 means to its end. plain: leave a constant offset in, as
+    published scores do. Raises `InputError` for sound that cannot be used.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], track: int | None = None, start: float = 0.0, end: float = 0.0
+        self,
+        path: str | os.PathLike[str],
+        track: int | None = None,
+        start: float = 0.0,
+        end: float = 0.0,
+        *,
+        plain: bool = False,
     ) -> None:
         self._track = open_track(path, track)
         self._name = shown_name(path)
         self._first = round(start * SAMPLE_RATE)
         self._last = round(end * SAMPLE_RATE) if end else None
         self._gain = 1.0
+        self._plain = plain
         self._broken = self._read = 0
         self._place = 0  # samples at 16 kHz that have passed, heard or not
         self._kept = 0
@@ -107,7 +115,7 @@ class SpeechReader:
                     yield resample(np.zeros(0, np.float32), last=True)
                 resample, high_pass = Resampler(rate), HighPass(rate)
             if high_pass is not None:
-                yield resample(high_pass(samples) * np.float32(self._gain))
+                yield resample((samples if self._plain else high_pass(samples)) * np.float32(self._gain))
         if resample is not None:
             yield resample(np.zeros(0, np.float32), last=True)
 
