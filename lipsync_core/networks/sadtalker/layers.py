@@ -154,7 +154,11 @@ def _spread(weight: torch.Tensor, axis: int, factor: int) -> torch.Tensor:
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
-    return F.avg_pool3d(x, (1, 2, 2)) if x.dim() == 5 else F.avg_pool2d(x, 2)
+    if x.dim() == 4:
+        return F.avg_pool2d(x, 2)
+    # Layers of space become rows of the batch (a view, channels last): the CPU has no 3D pooling in half precision.
+    flat = F.avg_pool2d(x.transpose(1, 2).flatten(0, 1), 2)
+    return flat.view(len(x), -1, *flat.shape[1:]).transpose(1, 2)
 
 
 def _with(module: Network, weight: torch.Tensor, bias: torch.Tensor | None) -> Network:
