@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -34,7 +34,6 @@ MAPPING = "mapping."
 _MAPPING_FIRST = "first.0.weight"
 _MAPPING_WIDTHS = (70, 73)
 _MAPPING_TRAINING = ("discriminator.",)  # in mapping_*.pth.tar, for training alone
-_COUNTER = "num_batches_tracked"  # of training; some converters leave it out
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,20 @@ def load_networks(path: Path, runtime: Runtime, compiled: bool = False) -> Netwo
     """
     from ...networks.sadtalker import coefficients, expression, generator, keypoints, pose
     from ...weights import load_state_dict
+    from ...weights.build import build_network
 
     runtime.check()
     tensors = load_state_dict(path, runtime)
     parts = _split(tensors, shown_name(path))
     file = shown_name(path)
-    told = filled(pose.PoseNetwork, parts.pop(POSE), file)
+    told = build_network(pose.PoseNetwork, parts.pop(POSE), file)
     told.forget_training()
-    painter = filled(generator.Generator, parts.pop(GENERATOR), file)
+    painter = build_network(generator.Generator, parts.pop(GENERATOR), file)
     networks = Networks(
-        _small(filled(coefficients.CoefficientNetwork, parts.pop(COEFFICIENTS), file), runtime),
-        _small(filled(expression.ExpressionNetwork, parts.pop(EXPRESSION), file), runtime),
+        _small(build_network(coefficients.CoefficientNetwork, parts.pop(COEFFICIENTS), file), runtime),
+        _small(build_network(expression.ExpressionNetwork, parts.pop(EXPRESSION), file), runtime),
         _small(told, runtime),
-        _ready(filled(keypoints.KeypointDetector, parts.pop(KEYPOINTS), file), runtime, half=False),
+        _ready(build_network(keypoints.KeypointDetector, parts.pop(KEYPOINTS), file), runtime, half=False),
         _ready(painter, runtime, half=True),
     )
     if compiled:
@@ -94,6 +94,7 @@ def load_mapping(path: Path, runtime: Runtime) -> MappingNetwork:
     """Read mapping_00229-model.pth.tar (70 coefficients) or mapping_00109-model.pth.tar (73), or a conversion."""
     from ...networks.sadtalker.mapping import MappingNetwork
     from ...weights import load_state_dict
+    from ...weights.build import build_network
 
     tensors = load_state_dict(path, runtime)
     width = mapping_width({name: tuple(value.shape) for name, value in tensors.items()})
@@ -108,31 +109,7 @@ def load_mapping(path: Path, runtime: Runtime) -> MappingNetwork:
         for name, value in tensors.items()
         if not name.startswith(_MAPPING_TRAINING)
     }
-    return _small(filled(lambda: MappingNetwork(width), own, shown_name(path)), runtime)
-
-
-def filled(build: Callable[[], Network], tensors: Mapping[str, torch.Tensor], file: str) -> Network:
-    """A network with exactly these tensors, in fp32 and eval mode. file: its name, for errors."""
-    import torch
-
-    with torch.device("meta"):  # no time is lost on weights that are replaced at once
-        network = build()
-    state = network.state_dict()
-    stranger = next((name for name in tensors if name not in state), None)
-    if stranger is not None:
-        raise WeightsError(f"{file}: the tensor '{stranger}' does not belong there. Download the file again.")
-    for name, value in state.items():
-        if name.endswith(_COUNTER):
-            state[name] = torch.zeros(value.shape, dtype=value.dtype)
-        elif name in tensors and tensors[name].shape == value.shape:
-            state[name] = tensors[name].float()
-        else:
-            raise WeightsError(
-                f"{file}: the tensor '{name}' is missing or has another shape. The file is damaged or incomplete; "
-                "download it again."
-            )
-    network.load_state_dict(state, assign=True)
-    return network.eval()
+    return _small(build_network(lambda: MappingNetwork(width), own, shown_name(path)), runtime)
 
 
 def _split(tensors: Mapping[str, torch.Tensor], file: str) -> dict[str, dict[str, torch.Tensor]]:

@@ -121,7 +121,7 @@ class SpadeDecoder(Foldable):
 def normalised(x: torch.Tensor) -> torch.Tensor:
     """(N, C, h, w), each map with mean 0 and variance 1; summed in fp32 whatever the precision."""
     # One picture's batch normalisation is its instance normalisation, and seven times as fast with channels last.
-    rows = [F.batch_norm(row, None, None, training=True, eps=_EPSILON) for row in x.split(1)]
+    rows = [F.batch_norm(row, None, None, training=True, eps=_EPSILON) for row in torch.split(x, 1)]
     return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
