@@ -272,6 +272,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         frames_without_face=missing_ranges(found),
         frames_left_unchanged=int((~active).sum()),
         frames_faded=int(np.logical_or.reduce([actor.active & (actor.fade < 1) for actor in done.cast]).sum()),
+        grain_levels=round(max(actor.blender.grain_levels for actor in done.cast), 2),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
         speech=spoken(done.voice.gate),
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},

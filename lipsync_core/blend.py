@@ -7,14 +7,16 @@ that a pixel which nothing changes comes back exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .blend_colour import GRID, Corrections, colour_matrices, compare_colours, recolour, shrink, steady
+from .blend_colour import GRID, colour_matrices, compare_colours, recolour, shrink, steady
 from .blend_fit import read_fitted
+from .blend_grain import GrainState, measure_grain
+from .blend_noise import noise
 from .blend_pyramid import blend_pyramid, pyramid_levels
 from .blend_regions import Group, Mask, Rows, find_areas, group_rows
 from .geometry import Corners, cut_out, halve, invert, move_grid, pixel_centres, sample, to_channels
@@ -25,11 +27,14 @@ PASTES = ("feather", "pyramid")
 
 @dataclass(frozen=True)
 class BlendSettings:
-    """colour_match: 0 off to 1 fully. paste: one of PASTES. opacity: 0 the frame to 1 the new face."""
+    """colour_match: 0 off to 1 fully. paste: one of PASTES. opacity: 0 the frame to 1 the new face.
+    grain: share of the frame's grain that a smoother new face gets, drawn by `seed`."""
 
     colour_match: float = 1.0
     paste: str = "feather"
     opacity: float = 1.0
+    grain: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.paste not in PASTES:
@@ -43,6 +48,7 @@ class Blender:
         self.settings = settings
         self._last_colours: NDArray[np.float64] | None = None
         self._last_levels: int | None = None
+        self._last_grain: GrainState | None = None
 
     def blend(
         self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, mask: Mask | None, share: Bool | Float | None = None
@@ -58,19 +64,49 @@ class Blender:
         rows = np.arange(len(pixels)) if share is None else np.flatnonzero(share)
         if not len(rows) or not self.settings.opacity:
             return pixels
-        levels, last_levels = self._levels(faces, rows)
-        wanted = _compare(faces, rendered, mask, rows) if self.settings.colour_match else np.zeros((len(rows), 6))
-        smooth, last_colours = steady(self._last_colours, wanted)
-        colours = _spread(colour_matrices(smooth, self.settings.colour_match), rows, len(pixels))
-        out = pixels if pixels.flags.writeable and (pixels.strides[0] or len(pixels) == 1) else pixels.copy()
         opacity = self.settings.opacity * (np.ones(len(pixels)) if share is None else share)
-        sources = _Sources(faces, rendered, mask, colours, opacity.astype(np.float32))
         areas = find_areas(faces, rendered, mask, (pixels.shape[2], pixels.shape[1]))
+        sources = _Sources(faces, rendered, mask, opacity.astype(np.float32))
+        weight = _weight(sources, rows)
+        levels, last_levels = self._levels(faces, rows)
+        colours, last_colours = self._colours(sources, weight, rows)
+        grain, last_grain = self._grain(pixels, sources, weight, (rows, areas))
+        sources = replace(sources, colours=colours, grain=grain)
+        out = pixels if pixels.flags.writeable and (pixels.strides[0] or len(pixels) == 1) else pixels.copy()
         for group in group_rows(faces, rendered, areas, rows, levels):
             _paste(out, sources, group)
         # Only now: a batch that ran out of memory comes again.
-        self._last_colours, self._last_levels = last_colours, last_levels
+        self._last_colours, self._last_levels, self._last_grain = last_colours, last_levels, last_grain
         return out
+
+    @property
+    def grain_levels(self) -> float:
+        """Grey levels (one standard deviation, in luma) of the grain that the last frame got."""
+        missing = self._last_grain.missing[0].sum() if self._last_grain else 0.0
+        return float(self.settings.grain * np.sqrt(missing))
+
+    def _colours(
+        self, sources: _Sources, weight: torch.Tensor, rows: Rows
+    ) -> tuple[Float | None, NDArray[np.float64] | None]:
+        """Colour matrices of the rows, and what the next batch starts from."""
+        if not self.settings.colour_match:
+            return None, self._last_colours
+        crops, new = _pick(sources.faces.crops, rows), _pick(sources.rendered.crops, rows)
+        smooth, last = steady(self._last_colours, compare_colours(crops, new, weight))
+        return _spread(colour_matrices(smooth, self.settings.colour_match), rows, len(sources.opacity)), last
+
+    def _grain(
+        self, pixels: Pixels, sources: _Sources, weight: torch.Tensor, places: tuple[Rows, Corners]
+    ) -> tuple[_Noise | None, GrainState | None]:
+        """The noise that the rows get, and what the next batch starts from."""
+        if not self.settings.grain:
+            return None, self._last_grain
+        found, last = measure_grain(pixels, sources.faces, sources.rendered, weight, places, self._last_grain)
+        rows, count = places[0], len(pixels)
+        missing = _spread(found.missing * self.settings.grain**2, rows, count)
+        phase = np.zeros(count)
+        phase[rows] = found.phase
+        return None if missing is None else _Noise(missing, phase, self.settings.seed), last
 
     def _levels(self, faces: FaceBatch, rows: Rows) -> tuple[Rows, int | None]:
         """Levels of the pyramid for each row, 0 without one. They stay while the face's size wavers."""
@@ -83,30 +119,40 @@ class Blender:
 
 
 @dataclass(frozen=True)
+class _Noise:
+    """missing: (N, 3, BANDS) variances, phase: (N,) place in time, as `blend_noise.noise` takes them."""
+
+    missing: Float
+    phase: NDArray[np.float64]
+    seed: int
+
+
+@dataclass(frozen=True)
 class _Sources:
-    """What a batch pastes. colours: (N, 3, 4) or None. opacity: (N,) in [0, 1]."""
+    """What a batch pastes. opacity: (N,) in [0, 1]. colours: (N, 3, 4) or None."""
 
     faces: FaceBatch
     rendered: Rendered
     mask: Mask | None
-    colours: Float | None
     opacity: Float
+    colours: Float | None = None
+    grain: _Noise | None = None
 
 
-def _compare(faces: FaceBatch, rendered: Rendered, mask: Mask | None, rows: Rows) -> Corrections:
-    """(n, 6) colour corrections, from the mask as it lies in the crops."""
+def _weight(sources: _Sources, rows: Rows) -> torch.Tensor:
+    """(n, 1, GRID, GRID): the mask as it lies in the crops."""
+    faces, alpha, device = sources.faces, sources.rendered.alpha, str(sources.rendered.crops.device)
     side = faces.crops.shape[-1]
-    weight = torch.ones(len(rows), 1, GRID, GRID, device=rendered.crops.device)
-    if mask is not None:
-        x, y = pixel_centres(np.zeros((len(rows), 2), np.int64), (GRID, GRID), str(rendered.crops.device))
-        weight = weight * mask.at(rows, *move_grid(invert(faces.matrices[rows]), x * (side / GRID), y * (side / GRID)))
-    if rendered.alpha is not None:
-        weight = weight * shrink(_pick(rendered.alpha, rows))
-    return compare_colours(_pick(faces.crops, rows), _pick(rendered.crops, rows), weight)
+    weight = torch.ones(len(rows), 1, GRID, GRID, device=device)
+    if sources.mask is not None:
+        x, y = pixel_centres(np.zeros((len(rows), 2), np.int64), (GRID, GRID), device)
+        back = invert(faces.matrices[rows])
+        weight = weight * sources.mask.at(rows, *move_grid(back, x * (side / GRID), y * (side / GRID)))
+    return weight if alpha is None else weight * shrink(_pick(alpha, rows))
 
 
 def _spread(matrices: Float | None, rows: Rows, count: int) -> Float | None:
-    """Matrices of some rows as an array over all of them."""
+    """Values of some rows as an array over all of them."""
     if matrices is None:
         return None
     spread = np.zeros((count, *matrices.shape[1:]), np.float32)
@@ -128,9 +174,20 @@ def _paste(out: Pixels, sources: _Sources, group: Group) -> None:
         new = torch.where(_inside_crop(sources.faces, group, x, y), new, frame)
     depth = group.shape.levels
     blended = blend_pyramid(frame, new, weight, depth) if depth else frame.lerp_(new, weight)
+    if sources.grain is not None:
+        blended = blended + _noise(sources.grain, group, device) * (weight * (2 - weight)).clamp(min=0).sqrt()
     parts = blended.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     for row, corner, part in zip(group.rows, group.corners, parts, strict=True):
         _write(out[row], corner, part)
+
+
+def _noise(grain: _Noise, group: Group, device: str) -> torch.Tensor:
+    """(n, 3, h, w) grey levels. Where a mask is half open, half of the frame's own grain is still there."""
+    fields = [
+        noise(grain.missing[row], float(grain.phase[row]), grain.seed, (int(x), int(y)), group.shape.size, device)
+        for row, (x, y) in zip(group.rows, group.corners, strict=True)
+    ]
+    return torch.stack(fields)
 
 
 def _write(frame: Pixels, corner: Corners, part: Pixels) -> None:

@@ -21,7 +21,7 @@ from .media import shown_name
 from .options import LipSyncOptions
 from .runtime import BatchSize
 from .timing import Index, source_indices
-from .types import Bool, FaceBatch, FaceTrack, Float, Rendered, Speech
+from .types import Bool, CropStyle, FaceBatch, FaceTrack, Float, Rendered, Speech
 from .video.image import read_image
 from .video.source import Source
 
@@ -76,14 +76,12 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
     shape = MaskSettings(options.mask, options.feather, options.grow)
     user = _user_mask(options, size, float(np.median(face_widths(track.landmarks))), shape)
     plan = plan_crops(track, style, size)
-    # What is cut at the frame's own scale keeps the frame's own colours: there is nothing to match.
-    match = options.colour_match if style.kind == "box" else 0.0
     return Actor(
         plan,
         track.active,
         _fade(track, source, options),
         chosen.engine.listen(heard),
-        Blender(BlendSettings(match, options.paste)),
+        Blender(_blending(style, plan, options)),
         torch.float32,
         source.still,
         chosen.spec.mask,
@@ -92,6 +90,13 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
         user,
         BatchSize(_rows_at_once(plan.size, options.batch_size)),
     )
+
+
+def _blending(style: CropStyle, plan: CropPlan, options: LipSyncOptions) -> BlendSettings:
+    """What is cut at the frame's own scale keeps the frame's own colours and grain: there is nothing to match."""
+    colour = options.colour_match if style.kind == "box" else 0.0
+    grain = options.grain if style.kind == "box" or plan.halvings else 0.0
+    return BlendSettings(colour, options.paste, grain=grain, seed=options.seed)
 
 
 def _fade(track: FaceTrack, source: Source, options: LipSyncOptions) -> Float:

@@ -111,6 +111,9 @@ class LipSyncOptions:
         low=-0.3, high=0.3, step=0.01, advanced=True)
     colour_match: float = knob(1.0, "Blend", "Colour match",
         "Draw the mouth's colour to the frame's: 0 off, 1 fully.", low=0.0, high=1.0, step=0.05)
+    grain: float = knob(1.0, "Blend", "Grain match",
+        "Give a mouth that is smoother than the frame around it the frame's grain: 0 off, 1 fully.",
+        low=0.0, high=1.0, step=0.05)
     paste: str = knob("feather", "Blend", "Paste",
         "feather is fast; pyramid hides differences in light better.", choices=("feather", "pyramid"))
     yaw_limit: float = knob(55.0, "Blend", "Turned-away limit",
