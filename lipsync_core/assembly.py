@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,9 +14,10 @@ import numpy as np
 
 from . import __version__
 from .audio.gate import close_mel, speech_gate
+from .audio.mel import MEL_BANDS, SILENCE
 from .audio.read import Heard, listen
 from .casting import Actor
-from .engines.base import EngineSettings, EngineSpec
+from .engines.base import EngineSettings, EngineSpec, HeadSettings
 from .engines.choose import Chosen, choose_engine
 from .errors import InputError, OutputError, UsageError
 from .face.cache import load_tracks, save_tracks
@@ -30,7 +32,7 @@ from .media import content_hash, shown_name
 from .options import LipSyncOptions
 from .runtime import Runtime
 from .timing import MEL_COLUMNS_PER_SECOND, parse_fps
-from .types import Float, FrameBatch, Pixels, Report, Speech
+from .types import AudioInfo, Float, FrameBatch, Pixels, Report, Speech
 from .video.edit import Edit
 from .video.encode import Clip
 from .video.encoders import Encoding
@@ -45,8 +47,8 @@ SEARCH_SIDE = 640  # px, longest side of the copy in which faces are looked for
 
 
 def inputs(face: Path, speech: Path, options: LipSyncOptions) -> list[Path]:
-    """Every file that is read, none of which may be the output."""
-    named = (options.output_audio, options.mask_file)
+    """Every file that may be read, none of which may be the output."""
+    named = (options.output_audio, options.mask_file, options.blink_video, options.pose_video, options.drive_video)
     return [face, speech, *(Path(name) for name in named if name)]
 
 
@@ -57,6 +59,12 @@ def open_face(face: Path, options: LipSyncOptions) -> Source:
 
 
 def hear(speech: Path, options: LipSyncOptions, runtime: Runtime) -> Heard:
+    """The voice; where the portrait is to idle, so many seconds of silence, and the file is not opened."""
+    if options.idle:
+        seconds = Fraction(options.idle).limit_denominator(1000)
+        columns = math.ceil(seconds * MEL_COLUMNS_PER_SECOND) + 1
+        return Heard(np.full((MEL_BANDS, columns), SILENCE, np.float32), seconds, AudioInfo(0, 0, 0.0, "none"))
+
     def step(seconds: float) -> None:
         runtime.step("listen", round(seconds), 0)
 
@@ -77,8 +85,19 @@ def voice(heard: Heard, fps: Fraction, total: int, options: LipSyncOptions) -> S
 
 
 def choose(options: LipSyncOptions, runtime: Runtime) -> Chosen:
-    settings = EngineSettings(options.strength, options.blink, options.sway, options.seed, options.compile)
-    return choose_engine(options.engine, options.checkpoint, settings, runtime)
+    return choose_engine(options.engine, options.checkpoint, engine_settings(options), runtime)
+
+
+def engine_settings(options: LipSyncOptions) -> EngineSettings:
+    head = HeadSettings(
+        options.preprocess,
+        0 if options.head_size == "auto" else int(options.head_size),
+        options.still,
+        options.pose_style,
+        options.expression_scale,
+        *(options.angles(name) for name in ("yaw", "pitch", "roll")),
+    )
+    return EngineSettings(options.strength, options.blink, options.sway, options.seed, options.compile, head)
 
 
 # ---------------------------------------------------------------------------------------------------- faces
@@ -200,7 +219,8 @@ class Take:
 
 def take(job: Job, total: int, chosen: Chosen, options: LipSyncOptions) -> Take:
     source = job.source
-    sound = AudioSource(job.speech, _track(options), Fraction(options.speech_start).limit_denominator(1000))
+    voice = AudioSource(job.speech, _track(options), Fraction(options.speech_start).limit_denominator(1000))
+    sound = None if options.idle else voice
     if options.output_audio:
         sound = AudioSource(options.output_audio)
     return Take(
@@ -257,7 +277,9 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
     warnings = dict.fromkeys([*source.notes, *done.heard.notes, *writer_notes, *runtime.notes])
     seconds = dict(done.watch.seconds)
     found = np.logical_or.reduce([track.found for track in done.faces.tracks])
-    active = np.logical_or.reduce([actor.share > 0 for actor in done.cast])
+    nobody = [np.zeros(1, bool)]  # where the whole head was drawn and nothing comes after
+    silent = np.logical_and.reduce([actor.share <= 0 for actor in done.cast] or nobody)
+    faded = np.logical_or.reduce([actor.active & (actor.fade < 1) for actor in done.cast] or nobody)
     return Report(
         output=str(done.output),
         engine=done.chosen.name if not done.chosen.weights else f"{done.chosen.name} ({done.chosen.engine.variant})",
@@ -270,14 +292,14 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         seconds=float(frames / source.fps),
         faces=len(done.faces.tracks),
         frames_without_face=missing_ranges(found),
-        frames_left_unchanged=int((~active).sum()),
-        frames_faded=int(np.logical_or.reduce([actor.active & (actor.fade < 1) for actor in done.cast]).sum()),
-        grain_levels=round(max(actor.blender.grain_levels for actor in done.cast), 2),
+        frames_left_unchanged=int(silent.sum()),
+        frames_faded=int(faded.sum()),
+        grain_levels=round(max((actor.blender.grain_levels for actor in done.cast), default=0.0), 2),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
         speech=spoken(done.voice.gate),
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},
         frames_per_second=frames / max(1e-9, seconds.get("analyse", 0) + seconds.get("render", 0)),
         peak_memory_mb=peak_memory_mb(),
-        batch_size=min(actor.size.rows for actor in done.cast),
+        batch_size=min((actor.size.rows for actor in done.cast), default=1),
         warnings=list(warnings),
     )

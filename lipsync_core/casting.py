@@ -63,6 +63,13 @@ class Actor:
 def cast(faces: ClipFaces, source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions) -> list[Actor]:
     """One actor for each face that speaks."""
     tracks = speaking_tracks(faces, source, heard.frame_count, options)
+    return cast_tracks(tracks, source, chosen, heard, options)
+
+
+def cast_tracks(
+    tracks: list[FaceTrack], source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions
+) -> list[Actor]:
+    """One actor for each of these faces, one row for each frame of the result."""
     return [_actor(track, source, chosen, heard, options) for track in tracks]
 
 
@@ -74,7 +81,7 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
         pads = (options.pad_top, options.pad_bottom, options.pad_left, options.pad_right)
         track = replace(track, boxes_xyxy=pad_boxes(track.boxes_xyxy, pads, size))
     shape = MaskSettings(options.mask, options.feather, options.grow)
-    user = _user_mask(options, size, float(np.median(face_widths(track.landmarks))), shape)
+    user = user_mask(options, size, track.landmarks, shape)
     plan = plan_crops(track, style, size)
     return Actor(
         plan,
@@ -114,13 +121,14 @@ def _rows_at_once(side: int, wished: int) -> int:
     return max(1, min(wished, _CHEAP_BYTES // (12 * side * side)))
 
 
-def _user_mask(
-    options: LipSyncOptions, size: tuple[int, int], face_width: float, shape: MaskSettings
+def user_mask(
+    options: LipSyncOptions, size: tuple[int, int], landmarks: Float, shape: MaskSettings
 ) -> torch.Tensor | None:
+    """The user's own mask for frames of a size, softened for faces with landmarks (N, 5, 2); None without one."""
     if options.mask != "user":
         return None
     grey = read_image(options.mask_file).max(axis=2)
-    return soften_user_mask(grey, size, face_width, shape)
+    return soften_user_mask(grey, size, float(np.median(face_widths(landmarks))), shape)
 
 
 def speaking_tracks(faces: ClipFaces, source: Source, total: int, options: LipSyncOptions) -> list[FaceTrack]:

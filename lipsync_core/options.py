@@ -13,6 +13,8 @@ from .errors import UsageError
 from .knobs import Knob, check_value, knob
 from .timing import FITS, parse_fps
 
+WIDEST_ANGLE = 90.0  # degrees that a head may be turned by hand
+MOST_ANGLES = 1000  # numbers in one curve
 GROUPS = ("Engine", "Face", "Timing", "Silence", "Blend", "Motion", "Picture", "Output", "Performance")
 
 
@@ -23,8 +25,8 @@ class LipSyncOptions:
     # fmt: off
     # Engine
     engine: str = knob("auto", "Engine", "Engine",
-        "What moves the mouth. auto: wav2lip when a checkpoint is named, else puppet, which needs no download.",
-        choices=("auto", "puppet", "wav2lip"))
+        "What moves the mouth, with sadtalker the whole head of a portrait. auto: the engine of the checkpoint that is "
+        "named, else puppet, which needs no download.", choices=("auto", "puppet", "wav2lip", "sadtalker"))
     checkpoint: str = knob("", "Engine", "Checkpoint",
         "Name from `lipsync weights list` or path of a checkpoint. Its network is recognised by its tensors.",
         file=True)
@@ -124,9 +126,40 @@ class LipSyncOptions:
 
     # Motion
     blink: float = knob(1.0, "Motion", "Blinks",
-        "Of a still portrait (puppet engine): 0 none, 1 natural.", low=0.0, high=2.0, step=0.1)
-    sway: float = knob(1.0, "Motion", "Head sway",
-        "Slight head motion of a still portrait (puppet engine): 0 none.", low=0.0, high=2.0, step=0.1)
+        "Of a still portrait: 0 none, 1 natural, 2 twice as often.", low=0.0, high=2.0, step=0.1)
+    sway: float = knob(1.0, "Motion", "Head motion",
+        "Strength of the head's motion in a still portrait: a slight sway with puppet, the whole head with sadtalker. "
+        "0 none.", low=0.0, high=2.0, step=0.1)
+    preprocess: str = knob("full", "Motion", "Picture mode",
+        "sadtalker. full: the head moves inside the whole picture; extfull: with more around it. crop, extcrop: the "
+        "result shows the head alone. resize: the whole picture moves, for portraits that are nearly all head.",
+        choices=("full", "extfull", "crop", "extcrop", "resize"))
+    head_size: str = knob("auto", "Motion", "Head size",
+        "sadtalker: side of the square that the network draws, in pixels. auto: what the checkpoint is made for.",
+        choices=("auto", "256", "512"))
+    still: bool = knob(False, "Motion", "Still head",
+        "sadtalker: the head keeps the portrait's pose; lips, face and eyes move.")
+    pose_style: int = knob(0, "Motion", "Pose style",
+        "sadtalker: one of 46 ways to move the head.", low=0, high=45, step=1)
+    expression_scale: float = knob(1.0, "Motion", "Expression scale",
+        "sadtalker: how strongly the whole face moves, lips included.", low=0.0, high=3.0, step=0.05)
+    yaw: str = knob("", "Motion", "Yaw",
+        "sadtalker: degrees between -90 and 90 that the head turns through sideways, at one speed over the clip, like "
+        "0,30,-20; two equal ones hold. Empty: its own motion.")
+    pitch: str = knob("", "Motion", "Pitch", "sadtalker: the same up and down.")
+    roll: str = knob("", "Motion", "Roll", "sadtalker: the same tilting to the shoulders.")
+    blink_video: str = knob("", "Motion", "Blink video",
+        "sadtalker: a video whose eyes are followed, and nothing else of it.", file=True)
+    pose_video: str = knob("", "Motion", "Pose video",
+        "sadtalker: a video whose head is followed, instead of motion made from the voice.", file=True)
+    drive_video: str = knob("", "Motion", "Driving video",
+        "sadtalker: a video whose whole face is followed, lips included; the speech gives length and sound.", file=True)
+    idle: float = knob(0.0, "Motion", "Idle",
+        "So many seconds of blinks and head motion without a voice; the speech is not read. 0: speak.",
+        low=0.0, high=3600.0, step=0.5, unit="s")
+    sharp_lips: str = knob("", "Motion", "Sharp lips",
+        "sadtalker: name or file of a Wav2Lip checkpoint that draws the lips of the moving head anew, in the same run.",
+        file=True)
 
     # Picture
     resize_factor: int = knob(1, "Picture", "Shrink input",
@@ -194,17 +227,38 @@ class LipSyncOptions:
                 raise UsageError(f"The face box {self.box} is empty. It is x1,y1,x2,y2 with x2 > x1 and y2 > y1.")
         if self.crop:
             self.numbers("crop", 4)
+        self._check_motion()
+
+    def _check_motion(self) -> None:
+        for name in ("yaw", "pitch", "roll"):
+            self.angles(name)
 
     def numbers(self, name: str, count: int) -> tuple[float, ...]:
         """A field like 'x1,y1,x2,y2' as numbers; commas or spaces between them."""
         text = str(getattr(self, name))
-        try:
-            values = tuple(float(part) for part in text.replace(",", " ").split())
-        except ValueError:
-            values = ()
+        values = _numbers(text) or ()
         if len(values) != count:
             raise UsageError(f"{knobs()[name].label} is '{text}'. It takes {count} numbers with commas between them.")
         return values
+
+    def angles(self, name: str) -> tuple[float, ...]:
+        """A field like '0,30,-20' as degrees; () where it is empty."""
+        text = str(getattr(self, name))
+        values = _numbers(text)
+        if values is None or len(values) > MOST_ANGLES or any(not abs(value) <= WIDEST_ANGLE for value in values):
+            raise UsageError(
+                f"{knobs()[name].label} is '{text}'. It takes numbers between -{WIDEST_ANGLE:g} and {WIDEST_ANGLE:g} "
+                f"degrees with commas between them, {MOST_ANGLES} at most."
+            )
+        return values
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    """The numbers of a text, with commas or spaces between them; None where something else is in it."""
+    try:
+        return tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        return None
 
 
 def knobs() -> dict[str, Knob]:

@@ -1,5 +1,5 @@
 """The order of things: hear, analyse, render. With its two halves below, the only file that knows more than one stage:
-`assembly.py` opens, hears and writes, `casting.py` gives each face that speaks what it needs.
+`assembly.py` opens, hears and writes, `casting.py` gives each face that speaks what it needs, `heads.py` moves heads.
 
 Two passes, both plain loops: `analyse` decodes a small copy and finds the faces, `render` decodes again and makes the
 result. Memory holds one batch, however long the video.
@@ -8,9 +8,10 @@ result. Memory holds one batch, however long the video.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import assembly, casting
+from . import assembly, heads
 from .assembly import Job, Take
 from .casting import Actor
 from .face.crop import crop_faces
@@ -38,7 +39,7 @@ def lipsync(
 
 def run(job: Job, options: LipSyncOptions, runtime: Runtime) -> Report:
     """`lipsync` for a host that has opened the face, and perhaps found the faces or loaded the engine, before."""
-    watch, source = Stopwatch(), job.source
+    watch, source = Stopwatch(), heads.as_portrait(job, options, runtime)
     sweep_parts(job.output.absolute().parent)
     with watch.stage("listen"):
         heard = assembly.hear(job.speech, options, runtime)
@@ -49,10 +50,10 @@ def run(job: Job, options: LipSyncOptions, runtime: Runtime) -> Report:
     with watch.stage("load"):
         chosen = job.chosen or assembly.choose(options, runtime)
         voice = assembly.voice(heard, source.fps, total, options)
-        cast = casting.cast(faces, source, chosen, voice, options)
+        source, cast = heads.cast(faces, source, chosen, voice, options, runtime)
     assembly.refuse_repairs(source, heard, options)
     with watch.stage("render"):
-        notes = render(source, cast, assembly.take(job, total, chosen, options), runtime)
+        notes = render(source, cast, assembly.take(replace(job, source=source), total, chosen, options), runtime)
     done = assembly.Done(job.output, source, faces, cast, voice, heard, chosen, watch)
     return assembly.report(done, notes, runtime)
 

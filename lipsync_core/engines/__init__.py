@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..registry import Registry
-from . import puppet, wav2lip
+from . import puppet, sadtalker, wav2lip
 from .base import EngineSpec
 
 ENGINES: Registry[EngineSpec] = Registry("engine")
 ENGINES.add("puppet", puppet.SPEC)
 ENGINES.add("wav2lip", wav2lip.SPEC)
+ENGINES.add("sadtalker", sadtalker.SPEC)
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:

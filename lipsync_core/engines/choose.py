@@ -30,14 +30,26 @@ def choose_engine(name: str, checkpoint: str, settings: EngineSettings, runtime:
     checkpoint: a name of the catalogue, a file, or "" for the first that is here.
     """
     path = _find(checkpoint, runtime) if checkpoint else None
-    if name == "auto":
-        name = _engine_of(path, runtime) if path else "puppet"
+    name = _resolved(name, path, runtime)
     spec = ENGINES[name]
     if spec.needs_weights and path is None:
-        path = _any_present(name, runtime)
+        wanted = spec.first_choice(settings) if spec.first_choice else ""
+        path = weights.require(wanted, runtime) if wanted else _any_present(name, runtime)
     if path is not None and not spec.needs_weights:
         raise UsageError(f"Engine is '{name}', which takes no checkpoint. Leave the checkpoint empty, or choose auto.")
     return Chosen(name, spec, spec.load(path, runtime, settings), content_hash(path)[:8] if path else "")
+
+
+def moves_head(name: str, checkpoint: str, runtime: Runtime) -> bool:
+    """Whether what was named is an engine that brings one still picture to life, before anything is loaded."""
+    path = _find(checkpoint, runtime) if checkpoint and name == "auto" else None
+    return ENGINES[_resolved(name, path, runtime)].whole_head
+
+
+def _resolved(name: str, path: Path | None, runtime: Runtime) -> str:
+    if name != "auto":
+        return name
+    return _engine_of(path, runtime) if path else "puppet"
 
 
 def _find(checkpoint: str, runtime: Runtime) -> Path:
