@@ -28,7 +28,7 @@ from .face.seek import TrackSettings
 from .face.track import ClipFaces
 from .infotext import write_infotext
 from .measure import Stopwatch, peak_memory_mb
-from .media import content_hash, shown_name
+from .media import shown_name
 from .options import LipSyncOptions
 from .runtime import Runtime
 from .timing import MEL_COLUMNS_PER_SECOND, parse_fps
@@ -125,10 +125,13 @@ def face_memory(source: Source, wanted: int, options: LipSyncOptions, runtime: R
     """Keyed by the file's content, never its name, and by every option that changes what is found."""
     if not options.cache or runtime.cache_dir is None or options.box or options.detector == "box":
         return FaceMemory(None)
+    identity = source.identity()
+    if identity is None:
+        return FaceMemory(None)
     names = ("detector", "face_threshold", "min_face", "detect_every", "static", "resize_factor", "crop", "rotate")
     key = {name: getattr(options, name) for name in names}
     frames = 1 if source.still else min(wanted, source.frame_count)
-    key |= {"file": content_hash(source.path), "fps": str(source.fps), "frames": frames, "version": __version__}
+    key |= {"file": identity, "fps": str(source.fps), "frames": frames, "version": __version__}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     return FaceMemory(runtime.cache_dir / "faces" / f"{digest}.npz")
 

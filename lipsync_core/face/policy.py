@@ -66,6 +66,17 @@ def apply_policy(track: FaceTrack, policy: str, cuts: NDArray[np.int64], searche
     return replace(track, boxes_xyxy=track.boxes_xyxy[rows], landmarks=track.landmarks[rows], active=active)
 
 
+def limit_gaps(track: FaceTrack, most: int) -> FaceTrack:
+    """Leave gaps of more than `most` frames as they are, whatever the policy filled in; 0 is no limit."""
+    if not most:
+        return track
+    active = track.active.copy()
+    for first, last in missing_ranges(track.found):
+        if last - first + 1 > most:
+            active[first : last + 1] = False
+    return replace(track, active=active)
+
+
 def _scenes(count: int, cuts: NDArray[np.int64]) -> list[tuple[int, int]]:
     edges = [0, *(int(cut) for cut in cuts), count]
     return list(itertools.pairwise(edges))

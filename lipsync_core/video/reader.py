@@ -28,6 +28,8 @@ from .timeline import constant_rate, tolerance
 AHEAD_BYTES = 48 << 20  # of finished frames that may wait for the consumer
 BACKWARDS_BYTES = 96 << 20  # of frames that are held to be played backwards
 Rows = Generator[Pixels, None, None]  # one for each slot of a time line
+Window = tuple[Fraction, Fraction]  # (start, length) in seconds
+WHOLE: Window = (Fraction(0), Fraction(0))
 
 _EARLY = 2  # frames that may be missing at the end before it is worth a word
 _ENDLESS = 1 << 62  # slots
@@ -53,10 +55,12 @@ class VideoReader:
         *,
         max_side: int | None = None,
         wide: bool = True,
+        window: Window = WHOLE,
     ) -> None:
         """fps: the rate to read at, None for the source's own. max_side: pixels, larger frames are scaled down.
 
-        wide: see `open_media`. Raises `InputError`.
+        wide: see `open_media`. window: (start, length) in seconds of the part that counts as the video; a length of 0
+        reaches to the end. Raises `InputError`.
         """
         self.path = path
         self._picture: Pixels | None = None
@@ -71,13 +75,27 @@ class VideoReader:
             self._clip = inspect_clip(path, fps, wide=wide)
             self.info = self._clip.info
         self.fps = self.info.fps
-        self.frame_count = self.info.frame_count
+        self._slots = self._slots_of(window)
+        self.frame_count = min(self.info.frame_count, self._slots.stop) - self._slots.start
         self.notes = self.info.notes
         self.scale = min(1.0, max_side / max(self.info.width, self.info.height)) if max_side else 1.0
         self.width = max(1, round(self.info.width * self.scale))
         self.height = max(1, round(self.info.height * self.scale))
         if self._clip is None:
             self._picture = _shrink(pixels, (self.width, self.height))
+
+    def _slots_of(self, window: Window) -> range:
+        """The slots of the file's time line that are read as slots 0, 1, ... of this reader's."""
+        if window == WHOLE or self.fps is None:
+            return range(_ENDLESS)
+        first = math.ceil(window[0] * self.fps)
+        last = first + max(1, round(window[1] * self.fps)) if window[1] else _ENDLESS
+        if first >= self.info.frame_count:
+            raise InputError(
+                f"{shown_name(self.path)}: it is {self.info.seconds:.2f} s long, and is to be used from "
+                f"{float(window[0]):.2f} s on. Choose an earlier start."
+            )
+        return range(first, last)
 
     def __enter__(self) -> VideoReader:
         return self
@@ -169,7 +187,7 @@ class VideoReader:
         """The video once, and what is learnt about it on the way."""
         clock, count = self._clock(), 0
         with self._opened() as container:
-            for _, slots, row in self._rows(container, clock, range(_ENDLESS)):
+            for _, slots, row in self._rows(container, clock, self._slots):
                 self.start = clock.start or Fraction(0)
                 count += slots
                 yield from itertools.repeat(row, slots)
@@ -184,11 +202,12 @@ class VideoReader:
             )
         self.frame_count = count
         self._seekable = not (health.stamps_missing or health.stamps_jump or health.bad)
-        self.notes = tuple(dict.fromkeys([*self.notes, *_repairs(name, clip, health, count)]))
+        expected = clip.seconds if self._slots == range(_ENDLESS) else count / clip.fps
+        self.notes = tuple(dict.fromkeys([*self.notes, *_repairs(name, clip, health, count, expected)]))
 
     def _span(self, first: int, end: int) -> list[Pixels]:
         """Slots `first` to `end`, end exclusive, from a key frame before them where the file can be searched."""
-        wanted = range(first, end)
+        wanted = range(first + self._slots.start, end + self._slots.start)
         for before in _SEARCH_EARLIER if self._seekable else ():
             rows = self._sought(wanted, before)
             if len(rows) == len(wanted):
@@ -278,8 +297,8 @@ def _shrink(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
 
 
-def _repairs(name: str, clip: Clip, health: Health, count: int) -> Iterable[str]:
-    missing = clip.seconds - count / clip.fps
+def _repairs(name: str, clip: Clip, health: Health, count: int, seconds: Fraction) -> Iterable[str]:
+    missing = seconds - count / clip.fps
     if missing * clip.fps >= _EARLY and missing > (_LOOSE if clip.loose else 0):
         yield f"{name}: ends early, at {float(count / clip.fps):.1f} s of {float(clip.seconds):.1f} s."
     if health.bad:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..media import content_hash
 from ..types import FrameBatch, Pixels
 from .edit import Edit
-from .reader import VideoReader
+from .reader import WHOLE, VideoReader, Window
 
 STILL_FPS = Fraction(25)  # of a picture, when the user names no rate
 
@@ -21,7 +22,7 @@ class Source:
     """One picture or video. width, height: after the edit. still: every frame is the same picture.
 
     frame_count: 1 for a still; else what the header says, and what there really is once it was read to the end.
-    notes: what was repaired, complete after a pass.
+    notes: what was repaired, complete after a pass. window: see `VideoReader`.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Source:
     still: bool
     frame_count: int
     notes: list[str] = field(default_factory=list)
+    window: Window = WHOLE
 
     def small_batches(self, most: int, max_side: int, size: int) -> Iterator[FrameBatch]:
         """The first `most` frames, shrunk to `max_side` where nothing is edited before; `scale` undoes it."""
@@ -64,6 +66,11 @@ class Source:
                 yield self.edit.apply(batch)
             self._note(reader)
 
+    def identity(self) -> str | None:
+        """What tells its frames from any other's, for what is remembered of them; None: nothing does."""
+        start, length = self.window
+        return content_hash(self.path) if self.window == WHOLE else f"{content_hash(self.path)} {start} {length}"
+
     def _first(self) -> Pixels:
         with self._reader(None) as reader:
             batch = self.edit.apply(next(reader.batches(1)))
@@ -71,7 +78,7 @@ class Source:
         return batch.pixels
 
     def _reader(self, max_side: int | None) -> VideoReader:
-        return VideoReader(self.path, self.fps, max_side=max_side)
+        return VideoReader(self.path, self.fps, max_side=max_side, window=self.window)
 
     def _note(self, reader: VideoReader) -> None:
         self.notes.extend(text for text in reader.notes if text not in self.notes)
@@ -83,13 +90,15 @@ def _repeated(picture: Pixels, total: int, size: int) -> Iterator[FrameBatch]:
         yield FrameBatch(first, np.broadcast_to(picture, (count, *picture.shape[1:])))
 
 
-def open_source(path: Path, fps: Fraction | None, static: bool, edit: Edit) -> Source:
+def open_source(path: Path, fps: Fraction | None, static: bool, edit: Edit, window: Window = WHOLE) -> Source:
     """Look at a picture or video. fps: the rate of the result, None for its own. static: only its first frame.
 
-    Raises InputError for a file that cannot be used, UsageError for a crop that leaves nothing.
+    window: (start, length) in seconds of the part that is used. Raises InputError for a file that cannot be used,
+    UsageError for a crop that leaves nothing.
     """
-    with VideoReader(path, fps) as reader:
-        info, rate, notes = reader.info, reader.fps, list(reader.notes)
+    with VideoReader(path, fps, window=window) as reader:
+        info, rate, notes, count = reader.info, reader.fps, list(reader.notes), reader.frame_count
     width, height = edit.size(info.width, info.height)
-    still = info.is_image or static or info.frame_count == 1
-    return Source(path, edit, fps or rate or STILL_FPS, width, height, still, 1 if still else info.frame_count, notes)
+    still = info.is_image or static or count == 1
+    fps = fps or rate or STILL_FPS
+    return Source(path, edit, fps, width, height, still, 1 if still else count, notes, window)
