@@ -26,7 +26,7 @@ from .face.smooth import smooth_track, window_frames
 from .face.track import ClipFaces
 from .geometry import invert, move_grid, pixel_centres
 from .runtime import BatchSize, Runtime, run_in_batches
-from .types import Bool, FaceBatch, FrameBatch, Pixels, Rendered
+from .types import Bool, FaceBatch, Float, FrameBatch, Pixels, Rendered
 from .video.source import Source
 
 _ROWS = 16  # masks that are drawn at once
@@ -36,13 +36,14 @@ _ROWS = 16  # masks that are drawn at once
 class CropTrack:
     """How the crops of one face lie in the frames of a result, and what made them.
 
-    plan, active: one row for each frame of the result. frame_size: (width, height). fps, fit, still: of the source
+    plan, active, fade: one row for each frame of the result. frame_size: (width, height). fps, fit, still: of the source
     they were cut from. alpha: (N, S, S) uint8, where the engine changed something; None when it has no opinion.
     engine, weights, spec: for the marks of the result.
     """
 
     plan: CropPlan
     active: Bool
+    fade: Float
     frame_size: tuple[int, int]
     fps: Fraction
     fit: str
@@ -83,7 +84,7 @@ def crop_track(actor: Actor, source: Source, fit: str, chosen: Chosen) -> CropTr
     """The geometry of what `speak` gives."""
     size, still = (source.width, source.height), source.still
     return CropTrack(
-        actor.plan, actor.active, size, source.fps, fit, still, chosen.name, chosen.weights, chosen.spec
+        actor.plan, actor.active, actor.fade, size, source.fps, fit, still, chosen.name, chosen.weights, chosen.spec
     )  # fmt: skip
 
 
@@ -159,12 +160,18 @@ def replay(
     """
     if mask is None and track.alpha is not None:
         mask = torch.from_numpy(track.alpha)
-    match = how.colour_match if track.plan.kind == "box" else 0.0  # a native crop keeps the frame's own colours
+    boxed = track.plan.kind == "box"  # as in casting: a native crop keeps the frame's own colours and grain
+    how = replace(
+        how,
+        colour_match=how.colour_match if boxed else 0.0,
+        grain=how.grain if boxed or track.plan.halvings else 0.0,
+    )
     return Actor(
         plan=track.plan,
         active=track.active,
+        fade=track.fade,
         performance=Replay(crops, mask, runtime.device),
-        blender=Blender(replace(how, colour_match=match)),
+        blender=Blender(how),
         dtype=torch.float32,
         still=track.still,
         style_mask=track.spec.mask,

@@ -110,11 +110,12 @@ def paste_inputs() -> list[Any]:
         ),
         option("paste"),
         option("colour_match"),
+        hidden_option("grain"),
     ]
 
 
 def _actor(track: CropTrack, crops: torch.Tensor, mask: Any, values: Values, runtime: Runtime) -> Actor:
-    how = BlendSettings(values["colour_match"], values["paste"])
+    how = BlendSettings(values["colour_match"], values["paste"], grain=values.get("grain", 1.0))
     return replay(track, crops, mask, how, _ROWS, runtime)
 
 
