@@ -6,7 +6,7 @@ TORCH  ?= torch
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: demo test test-slow test-floor lint bench clean
+.PHONY: demo test test-slow test-floor webui-envs lint bench clean
 .DEFAULT_GOAL := demo
 
 # torch first and alone, so that TORCH decides which build comes; the rest then finds it there.
@@ -42,5 +42,17 @@ bench: $(VENV)/.installed-dev
 test-floor:
 	sh bench/test_floor.sh
 
+# Two environments with the gradio of A1111 and of Forge, in which the tests build the tab and call the API.
+# What else they need they borrow from $(VENV), which lies behind their own packages on the path.
+webui-envs: .venv-gradio3/.installed .venv-gradio4/.installed
+
+.venv-gradio%/.installed: tests/webui_host/gradio%.txt $(VENV)/.installed-dev
+	rm -rf .venv-gradio$*
+	$(PY) -m venv .venv-gradio$*
+	for try in 1 2 3; do .venv-gradio$*/bin/python -m pip install -q -r $< && break; [ $$try != 3 ] && sleep 10; done
+	$(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(.venv-gradio$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_borrowed.pth"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-gradio3 .venv-gradio4 out build *.egg-info .pytest_cache .mypy_cache .ruff_cache

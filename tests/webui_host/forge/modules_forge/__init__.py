@@ -1,0 +1,1 @@
+"""Its being there is how a Forge is known."""
