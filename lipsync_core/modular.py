@@ -36,8 +36,8 @@ _ROWS = 16  # masks that are drawn at once
 class CropTrack:
     """How the crops of one face lie in the frames of a result, and what made them.
 
-    plan, active, fade: one row for each frame of the result. frame_size: (width, height). fps, fit, still: of the source
-    they were cut from. alpha: (N, S, S) uint8, where the engine changed something; None when it has no opinion.
+    plan, active, fade: one row for each frame of the result. frame_size: (width, height). fps, fit, still: of the
+    source they were cut from. alpha: (N, S, S) uint8, where the engine changed something; None when it has no opinion.
     engine, weights, spec: for the marks of the result.
     """
 
