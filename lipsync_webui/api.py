@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBasic
+from starlette.exceptions import HTTPException  # FastAPI's own is one of these, and not all are its own
 
 from lipsync_core.errors import LipSyncError
 
@@ -87,7 +88,7 @@ class GuardedRoute(APIRoute):
             except HTTPException as error:
                 answer = Answer(error.status_code, "WrongRequest", f"{error.detail}. Examples are in /docs.")
             except Exception as error:
-                api_guard.log.exception("API: %s failed", request.url.path)
+                api_guard.log.exception("API: %s failed", printable(request.scope["path"]))
                 answer = Answer(500, type(error).__name__, "This is a fault of the extension. The console says more.")
             if answer.status != 500:
                 api_guard.log_refusal(request, answer.status, answer.sentence)

@@ -77,7 +77,7 @@ def _check_site(request: Request, door: Door) -> None:
     origin = request.headers.get("origin", "")
     own = request.headers.get("host", "")
     if origin and not _is_known(origin, door):
-        if origin == "null" or urlsplit(origin).netloc.lower() != own.lower():
+        if not _is_page_of(origin, own):
             raise RefusedError(
                 403, "CrossSite", f"Pages of {printable(origin)} may not call this. --cors-allow-origins allows them."
             )
@@ -87,7 +87,7 @@ def _check_site(request: Request, door: Door) -> None:
         not door.users
         and not door.public
         and not _is_local(own)
-        and not _is_known(f"{request.url.scheme}://{own}", door)
+        and not _is_known(f"{request.scope['scheme']}://{own}", door)
     ):
         raise RefusedError(
             403,
@@ -95,6 +95,11 @@ def _check_site(request: Request, door: Door) -> None:
             f"'{printable(own)}' is not how this server is called. Use http://127.0.0.1 and its port, start it with "
             "--api-auth, or name it in --cors-allow-origins.",
         )
+
+
+def _is_page_of(origin: str, host: str) -> bool:
+    scheme, _, place = origin.lower().partition("://")
+    return scheme in ("http", "https") and place == host.lower()
 
 
 def _is_known(origin: str, door: Door) -> bool:
@@ -174,5 +179,10 @@ def log_refusal(request: Request, status: int, sentence: str) -> None:
     """One line for the console: who was refused what."""
     client = request.client.host if request.client else "?"
     log.warning(
-        "API: %s %s from %s refused (%d): %s", request.method, printable(request.url.path), client, status, sentence
+        "API: %s %s from %s refused (%d): %s",
+        request.method,
+        printable(request.scope["path"]),
+        client,
+        status,
+        sentence,
     )

@@ -19,7 +19,7 @@ _OPTIONS: Any = Field(
     default_factory=dict,
     title="Settings",
     description="Those that differ from their default. GET /lipsync/v1/schema lists them with label and help.",
-    **_documented({**json_schema(), "example": {"strength": 1.2, "no_face": "hold"}}),
+    **_documented({"type": "object", **json_schema(), "example": {"strength": 1.2, "no_face": "hold"}}),
 )
 
 
@@ -35,7 +35,7 @@ class GenerateRequest(BaseModel, extra="forbid"):
 
     face: FileInput = Field(description="A picture or video with a face.")
     speech: FileInput = Field(description="A sound file, or a video whose sound is used.")
-    options: dict[str, Any] = _OPTIONS
+    options: Any = _OPTIONS
     send_video: StrictBool = Field(default=True, description="Send the video back in base64.")
     save_video: StrictBool = Field(default=False, description="Keep the video in the server's output folder.")
 
@@ -54,7 +54,7 @@ class DetectRequest(BaseModel, extra="forbid"):
 
     face: FileInput = Field(description="A picture or video.")
     frame: FrameNumber = Field(default=0, description="Which frame of a video, from 0.")
-    options: dict[str, Any] = _OPTIONS
+    options: Any = _OPTIONS
     send_preview: StrictBool = Field(default=False, description="Send the frame with the boxes drawn, as a PNG.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,15 @@ def _property(name: str, rule: Knob, default: Any) -> dict[str, Any]:
     return {**words, "type": _TYPES[type(default)], "default": default, **limits}
 
 
-def read_options(given: Mapping[str, Any], open_file: OpenFile, find_weights: Callable[[str], Path]) -> LipSyncOptions:
+def read_options(given: Any, open_file: OpenFile, find_weights: Callable[[str], Path]) -> LipSyncOptions:
     """The settings of a request, checked. Files come as {"data"} or {"file"}, the checkpoint by its name.
 
     open_file: gives the path of a file of the request. find_weights: name in the catalogue -> file.
     Raises UsageError naming the setting, WeightsError, RefusedError.
     """
-    rules = knobs()
-    values = dict(given)
+    if not isinstance(given, dict):  # pydantic 1 would make a dict of a list
+        raise UsageError("'options' must be an object, as in {\"strength\": 1.2}.")
+    rules, values = knobs(), dict(given)
     for name in [name for name in values if name in rules and rules[name].file]:
         if name == WEIGHTS:
             values[name] = _weights(values[name], find_weights)

@@ -110,7 +110,7 @@ def _inbox(bounds: Limits) -> Inbox:
     return Inbox(folders(), bounds.max_mb << 20)
 
 
-def _options(given: dict[str, Any], inbox: Inbox) -> LipSyncOptions:
+def _options(given: Any, inbox: Inbox) -> LipSyncOptions:
     def find(name: str) -> Path:
         return weights.require(name, host.make_runtime(LipSyncOptions()))
 

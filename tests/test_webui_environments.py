@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("host", "folder"), [("A1111", ".venv-gradio3"), ("Forge", ".venv-gradio4")])
 def test_the_tab_and_the_api_work_with_the_gradio_of(host, folder):
     python = ROOT / folder / "bin" / "python"
