@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from modules import devices, images, paths, shared
 
 from lipsync_core.options import LipSyncOptions
 from lipsync_core.runtime import Runtime, choose_device, choose_precision, default_model_dir
+from lipsync_core.types import Pixels
 
 from . import job_state
 
-TITLE = "Lip Sync"  # of the tab, the settings section and the API's tag
 GRADIO = int(gradio.__version__.split(".")[0])
 _KNOWN_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -86,3 +88,8 @@ def make_runtime(options: LipSyncOptions) -> Runtime:
         cache_dir=data_dir() / "cache" / "lipsync",
         preview=job_state.LivePreview(),
     )
+
+
+def with_preview(runtime: Runtime, preview: Callable[[Pixels], None]) -> Runtime:
+    """The same services, with another that is shown the frames."""
+    return replace(runtime, preview=preview)
