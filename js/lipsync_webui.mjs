@@ -5,9 +5,8 @@ const byId = (id) => gradioApp().getElementById(id);
 
 /** Bring the tab to the front. Its place differs between hosts, its label does not. */
 function switchToLipSync() {
-  const buttons = [...gradioApp().querySelectorAll("#tabs > .tab-nav button, #tabs > div button[role=tab], #tabs > .tabs button")];
-  const button = buttons.find((each) => each.textContent.trim() === "Lip Sync");
-  button?.click();
+  const buttons = [...gradioApp().querySelectorAll("#tabs > .tab-nav button, #tabs > div button[role=tab]")];
+  buttons.find((each) => each.textContent.trim() === "Lip Sync")?.click();
   byId("lipsync_source")?.querySelector("button")?.click(); // the picture goes to the first of the source's tabs
   return [...arguments];
 }
@@ -16,7 +15,8 @@ function switchToLipSync() {
 function submitLipSync(...args) {
   const id = randomId();
   showSubmitButtons("lipsync", false);
-  requestProgress(id, byId("lipsync_gallery_container"), byId("lipsync_gallery"), () => showSubmitButtons("lipsync", true));
+  const done = () => showSubmitButtons("lipsync", true);
+  requestProgress(id, byId("lipsync_gallery_container"), byId("lipsync_gallery"), done);
   args[0] = id;
   return args;
 }
