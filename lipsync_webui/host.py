@@ -20,6 +20,7 @@ from lipsync_core.options import LipSyncOptions
 from lipsync_core.runtime import Runtime, choose_device, choose_precision, default_model_dir
 from lipsync_core.types import Pixels
 
+from . import TITLE as TITLE
 from . import job_state
 
 GRADIO = int(gradio.__version__.split(".")[0])
