@@ -19,12 +19,14 @@ import torch.nn.functional as F
 from . import assembly
 from .assembly import Job
 from .blend import Blender, BlendSettings
+from .blend_colour import GRID, colour_matrices, compare_colours, recolour
 from .casting import Actor, cast_tracks, speaking_tracks, user_mask
 from .engines.base import Driving, EngineSettings, HeadEngine, HeadPerformance, Portrait
 from .engines.choose import Chosen, choose_engine, moves_head
 from .errors import InputError, UsageError
 from .face.mask import MaskSettings, SoftMask, mask_faces
 from .face.track import ClipFaces, track_faces
+from .face.wflw import WflwFinder, load_finder
 from .geometry import map_boxes, map_points
 from .media import shown_name
 from .options import LipSyncOptions
@@ -35,6 +37,7 @@ from .video.source import Source, open_source
 
 WATCHED_FPS = Fraction(25)  # of the videos whose motion is followed
 _WATCHED_AT_ONCE = 16  # frames
+_FEATHER = 3.0  # times as soft as around a mouth: hair and shoulders move against what stays
 _HEAD_MASKS = ("ellipse", "box", "user")  # what a user can choose for a head; the rest is for mouths
 
 
@@ -64,21 +67,25 @@ def cast(
 # ---------------------------------------------------------------------------------------------------- moving heads
 
 
-@dataclass(frozen=True)
+@dataclass
 class Head:
-    """One moving head. track: where its face is on every frame of the result."""
+    """One moving head. track: where its face is on every frame of the result. colour_match: 0 off to 1 fully."""
 
     performance: HeadPerformance
     blender: Blender
     mask: MaskSettings
     user_mask: torch.Tensor | None
     track: FaceTrack
+    colour_match: float
+    _colours: Float | None = None
+    _compared: bool = False
 
     def paste(self, pixels: Pixels, first: int) -> None:
         """Put frames `first` on into pixels, (n, H, W, 3) uint8 of the result, in place."""
         drawn = self.performance.draw(first, len(pixels))
         if self.performance.pasted:
-            faces = self._faces(first, len(pixels))
+            faces, colours = self._faces(first, len(pixels)), self._own_colours()
+            drawn = drawn if colours is None else recolour(drawn, np.repeat(colours, len(drawn), axis=0)).clamp_(0, 1)
             self.blender.blend(pixels, faces, Rendered(drawn), self._soft_mask(faces, pixels))
             return
         width, height = self.performance.size
@@ -86,8 +93,20 @@ class Head:
             drawn = F.interpolate(drawn, (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
         pixels[...] = (drawn * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
+    def _own_colours(self) -> Float | None:
+        """(1, 3, 4), what takes the renderer's colours back to the portrait's, the same on every frame.
+
+        Compared is what it draws when nothing moves: a head that moves brings other things to the edge of its box, and
+        their colours say nothing about its own.
+        """
+        if not self._compared and self.colour_match:
+            evenly = torch.full((1, 1, GRID, GRID), 0.5, device=self.performance.crop.device)
+            wanted = compare_colours(self.performance.crop, self.performance.rest(), evenly)
+            self._colours, self._compared = colour_matrices(wanted, self.colour_match), True
+        return self._colours
+
     def _faces(self, first: int, count: int) -> FaceBatch:
-        """The box as it was cut out of the portrait: `blend` compares colours with it."""
+        """The box as it was cut out of the portrait."""
         crop = self.performance.crop
         matrices = np.repeat(crop_matrix(self.performance.box_xyxy, crop.shape[-1]), count, axis=0)
         landmarks = np.repeat(self.track.landmarks[:1], count, axis=0)
@@ -139,7 +158,8 @@ def set_stage(
 ) -> MovingHeads:
     """A moving head for each of the tracks' faces in a still source."""
     (picture,) = next(source.batches(1, "hold", 1)).pixels
-    driving = watch(engine, options, runtime)
+    driving, finder = watch(engine, options, runtime), load_finder(runtime)
+    tracks = [_as_published(track, picture, finder) for track in tracks]
     heads = tuple(_head(track, picture, engine, (voice, driving), options) for track in tracks)
     first = heads[0].performance
     if not first.pasted and len(heads) > 1:
@@ -151,6 +171,12 @@ def set_stage(
     return replace(stage, notes=source.notes, heads=heads, runtime=runtime)
 
 
+def _as_published(track: FaceTrack, picture: Pixels, finder: WflwFinder | None) -> FaceTrack:
+    """The track with the landmarks that such networks were trained with, where theirs are on the machine."""
+    found = None if finder is None else finder.find(picture, track.boxes_xyxy[0])
+    return track if found is None else replace(track, landmarks=np.repeat(found[None], len(track), axis=0))
+
+
 def _head(
     track: FaceTrack, picture: Pixels, engine: HeadEngine, drive: tuple[Speech, Driving], options: LipSyncOptions
 ) -> Head:
@@ -158,10 +184,11 @@ def _head(
     performance = engine.perform(portrait, *drive)
     followed = follow(track, performance)
     shape = options.mask if options.mask in _HEAD_MASKS and not options.sharp_lips else "box"
-    mask = MaskSettings(shape, options.feather, options.grow)
+    mask = MaskSettings(shape, _FEATHER * options.feather, options.grow)
     size = (picture.shape[1], picture.shape[0])
     user = user_mask(options, size, followed.landmarks[:1], mask) if shape == "user" else None
-    return Head(performance, Blender(BlendSettings(options.colour_match, options.paste)), mask, user, followed)
+    blender = Blender(BlendSettings(0.0, options.paste))
+    return Head(performance, blender, mask, user, followed, options.colour_match)
 
 
 def follow(track: FaceTrack, performance: HeadPerformance) -> FaceTrack:

@@ -40,9 +40,7 @@ class StubParts:
     size: int = 64
     full: bool = True
     device: str = "cpu"
-    faces: list[np.ndarray] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    found: np.ndarray | None = None
     drawn_sizes: list[int] = field(default_factory=list)
 
     def _count(self, name: str) -> None:
@@ -107,9 +105,6 @@ class StubParts:
         self.drawn_sizes.append(len(driving))
         return moved(source, neutral[0, :, :2], driving[:, :, :2])
 
-    def landmarks(self, pixels: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray | None:
-        return self.found
-
 
 def scores(degrees: torch.Tensor) -> torch.Tensor:
     """(N,) degrees -> (N, 66) scores whose mean class says them."""
@@ -123,11 +118,13 @@ def scores(degrees: torch.Tensor) -> torch.Tensor:
 
 def moved(crop: torch.Tensor, neutral: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
     """The crop after the affine map that takes the neutral points nearest to each frame's."""
-    ones = torch.ones(len(neutral), 1)
+    ones = np.ones((len(neutral), 1))
     grids = []
-    for points in driving:
-        back = torch.linalg.lstsq(torch.cat([points, ones], 1), neutral).solution.T  # result -> crop
-        grids.append(F.affine_grid(back[None], [1, 3, *crop.shape[2:]], align_corners=True))
+    for points in driving.double().numpy():
+        back = np.linalg.lstsq(np.concatenate([points, ones], 1), neutral.double().numpy(), rcond=None)[0].T
+        # Rounded: LAPACK's last digits depend on where its arrays lie in memory.
+        matrix = torch.from_numpy(back.round(7)).float()  # result -> crop
+        grids.append(F.affine_grid(matrix[None], [1, 3, *crop.shape[2:]], align_corners=True))
     return F.grid_sample(
         crop.expand(len(driving), -1, -1, -1), torch.cat(grids), padding_mode="border", align_corners=True
     )

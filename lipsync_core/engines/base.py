@@ -86,6 +86,10 @@ class HeadPerformance(Protocol):
         """(count, 3, S, S) float32 in [0, 1]: frames `first` on, what is in the box."""
         ...
 
+    def rest(self) -> torch.Tensor:
+        """(1, 3, S, S): what it draws when nothing moves. What differs from `crop` then is its own hand."""
+        ...
+
 
 @runtime_checkable
 class HeadEngine(Engine, Protocol):

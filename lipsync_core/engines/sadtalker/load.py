@@ -15,7 +15,7 @@ from ...networks.sadtalker.generator import Source
 from ...networks.sadtalker.geometry import HeadPose
 from ...networks.sadtalker.mapping import MappingNetwork
 from ...runtime import Runtime
-from ...types import Float, Pixels
+from ...types import Float
 from ..base import Engine, EngineSettings
 from .engine import SadTalker
 from .networks import Networks, is_networks, load_mapping, load_networks, mapping_width
@@ -24,23 +24,16 @@ SIZES = (256, 512)
 _WIDTHS = {"crop": 70, "extcrop": 70, "resize": 70, "full": 73, "extfull": 73}
 _MAPPINGS = {70: "sadtalker_mapping", 73: "sadtalker_mapping_full"}
 
-FindLandmarks = Callable[[Pixels, Float], Float | None]
-
-
-def _no_landmarks(pixels: Pixels, box_xyxy: Float) -> Float | None:
-    return None
-
 
 @dataclass
 class Loaded:
-    """`parts.Parts` of one checkpoint and one mapping network. find: the published landmark network, or nobody."""
+    """`parts.Parts` of one checkpoint and one mapping network."""
 
     networks: Networks
     mapping: MappingNetwork
     size: int
     full: bool
     device: str
-    find: FindLandmarks = _no_landmarks
 
     def coefficients(self, faces: torch.Tensor) -> Float:
         return self._array(lambda: self.networks.coefficients(self._up(faces)))
@@ -72,9 +65,6 @@ class Loaded:
     def draw(self, source: Source, neutral: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
         drawn: torch.Tensor = self.networks.generator(source, neutral, driving)
         return drawn
-
-    def landmarks(self, pixels: Pixels, box_xyxy: Float) -> Float | None:
-        return self.find(pixels, box_xyxy)
 
     def _up(self, rows: Float | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(rows, dtype=torch.float32, device=self.device)

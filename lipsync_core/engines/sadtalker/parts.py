@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from ...networks.sadtalker.geometry import HeadPose
-from ...types import Float, Pixels
+from ...types import Float
 
 
 class Parts(Protocol):
@@ -50,8 +50,4 @@ class Parts(Protocol):
 
     def draw(self, source: Any, neutral: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
         """(1, 15, 3), (n, 15, 3) -> (n, 3, S, S) float32 in [0, 1]."""
-        ...
-
-    def landmarks(self, pixels: Pixels, box_xyxy: Float) -> Float | None:
-        """(5, 2) px of a picture by the published landmark network, for the face in a box; None without it."""
         ...

@@ -44,13 +44,20 @@ class SadTalkerPerformance:
     _source: Any = None
 
     def draw(self, first: int, count: int) -> torch.Tensor:
-        """(count, 3, S, S) float32 in [0, 1]. The portrait itself is looked at once."""
+        """(count, 3, S, S) float32 in [0, 1]."""
+        return self._draw(self.keypoints.frames[first : first + count])
+
+    def rest(self) -> torch.Tensor:
+        """(1, 3, S, S), the portrait in its own pose."""
+        return self._draw(self.keypoints.neutral)
+
+    def _draw(self, keypoints: Float) -> torch.Tensor:
+        """The portrait itself is looked at once."""
         device = self.networks.device
         with torch.inference_mode():
             if self._source is None:
                 self._source = self.networks.look(self.crop)
-            neutral = torch.from_numpy(self.keypoints.neutral).to(device)
-            driving = torch.from_numpy(self.keypoints.frames[first : first + count]).to(device)
+            neutral, driving = (torch.from_numpy(rows).to(device) for rows in (self.keypoints.neutral, keypoints))
             drawn = self.networks.draw(self._source, neutral, driving).float()
         return drawn.clamp(0, 1)  # out here it is an ordinary tensor again, which a paste may change
 

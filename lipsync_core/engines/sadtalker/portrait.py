@@ -47,8 +47,7 @@ class Read:
 def read(portrait: Portrait, mode: str, networks: Parts) -> Read:
     """Frame the head, cut it out, and estimate its coefficients from what was cut out, as the networks were trained."""
     height, width = portrait.pixels.shape[:2]
-    landmarks = networks.landmarks(portrait.pixels, portrait.box_xyxy)
-    landmarks = portrait.landmarks if landmarks is None else landmarks
+    landmarks = portrait.landmarks
     framing = frame_head(mode, landmarks, (width, height), networks.size)
     crop = cut(portrait.pixels, framing, networks.size).to(networks.device)
     partial = Read(framing, crop, landmarks, np.zeros(70, np.float32), Placement(1, 0, 0))
