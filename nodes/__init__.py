@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import blend, engine, enhance, faces, fit, hero, host, masks, portrait, server
+from . import blend, engine, enhance, faces, fit, hero, host, masks, portrait, score, server
 
 NODES: list[type[io.ComfyNode]] = [
     hero.LipSyncVideo,
@@ -20,6 +20,7 @@ NODES: list[type[io.ComfyNode]] = [
     blend.LipSyncBlendImages,
     blend.LipSyncBlendVideo,
     fit.LipSyncFit,
+    score.LipSyncScore,
 ]
 
 

@@ -94,7 +94,7 @@ class LipSyncBlendVideo(io.ComfyNode):
         actor = _actor(track, crops_of(crops, track), mask, values, runtime)
         with opened(source, float(track.fps) if track.still else 0.0) as clip, sound_file(audio) as voice:
             place = _into_video(clip, voice, actor, track, {**values, "hidden": cls.hidden}, runtime)
-        return io.NodeOutput(place.video, ui=result.video_shown(place, {}))
+        return io.NodeOutput(place.video, ui=result.video_shown(place, result.replayed_payload(audio, track)))
 
 
 def paste_inputs() -> list[Any]:

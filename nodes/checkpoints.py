@@ -11,13 +11,14 @@ import folder_paths
 from ..lipsync_core import weights
 from ..lipsync_core.engines import ENGINES
 from ..lipsync_core.errors import WeightsError
-from ..lipsync_core.options import LipSyncOptions
 from ..lipsync_core.runtime import Runtime
 from ..lipsync_core.weights.catalogue import official_entries
-from .host import FOLDER, make_runtime
+from .host import FOLDER
 
 AUTO = "auto"
 NEEDS_NOTHING = tuple(name for name, spec in ENGINES.items() if not spec.needs_weights)
+_OFFLINE = "could not be downloaded (offline mode is on)"
+_BY_HAND = "nodes download nothing by themselves"
 _NETWORKS = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
@@ -57,19 +58,19 @@ def engine_options(name: str, runtime: Runtime) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def missing_first(options: LipSyncOptions) -> Iterator[None]:
-    """A missing checkpoint is said in a form that the page can offer to download."""
+def missing_first() -> Iterator[None]:
+    """A missing file is said in a form that the page can offer to download."""
     try:
         yield
     except WeightsError as error:
-        name = missing_name(options, str(error))
-        raise WeightsError(f"Missing weights: {name}.\n{error}" if name else str(error)) from None
+        words = str(error).replace(_OFFLINE, _BY_HAND)
+        name = _missing_name(words)
+        raise WeightsError(f"Missing weights: {name}.\n{words}" if name else words) from None
 
 
-def missing_name(options: LipSyncOptions, words: str) -> str | None:
+def _missing_name(words: str) -> str | None:
     """The catalogue's name of what an error says is not on this machine."""
     if "is not on this machine" not in words:
         return None
-    known = weights.entries(make_runtime())
-    named = [entry.name for entry in known.values() if words.startswith(tuple(file.file for file in entry.files))]
-    return named[0] if named else options.checkpoint or None
+    rows = official_entries().values()
+    return next((row.name for row in rows if words.startswith(tuple(f"{file.file}:" for file in row.files))), None)

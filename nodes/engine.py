@@ -54,7 +54,7 @@ class LipSyncLoadModel(io.ComfyNode):
         places = Places()
         runtime = make_runtime(places=places, precision=values.get("precision", "auto"))
         options = from_mapping({**values, **checkpoints.engine_options(model_name, runtime)})
-        with checkpoints.missing_first(options):
+        with checkpoints.missing_first():
             return io.NodeOutput(Model(assembly.choose(options, runtime), places))
 
 

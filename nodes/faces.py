@@ -17,7 +17,7 @@ from ..lipsync_core.options import LipSyncOptions, from_mapping
 from ..lipsync_core.pipeline import analyse
 from ..lipsync_core.types import FaceTrack, Pixels
 from ..lipsync_core.video.source import STILL_FPS, Source
-from . import result, schema
+from . import checkpoints, result, schema
 from .hero import DETECTORS, found_faces, frame_rate_input
 from .host import make_runtime, only, opened
 from .schema import Changed, hidden_option, option, output, socket
@@ -57,7 +57,7 @@ class LipSyncDetectFaces(io.ComfyNode):
 
     @classmethod
     def execute(cls, source: Any, **values: Any) -> io.NodeOutput:
-        with opened(source, values.get("fps", 0.0)) as clip:
+        with opened(source, values.get("fps", 0.0)) as clip, checkpoints.missing_first():
             faces, shown = _detect(clip, values)
         return io.NodeOutput(faces, _bounding_boxes(faces.clip), len(faces.clip.tracks), ui=shown)
 

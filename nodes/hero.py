@@ -167,7 +167,7 @@ def make_video(source: Source, voice: Path, audio: Any, values: Values, hidden: 
     """Run the pipeline with a node's values."""
     model, runtime = values.get("lipsync_model"), make_runtime()
     place = result.place_for(values["filename_prefix"], values["save_output"], (source.width, source.height))
-    with _user_mask(values.get("user_mask")) as mask:
+    with _user_mask(values.get("user_mask")) as mask, checkpoints.missing_first():
         options = options_of(values, runtime, mask)
         faces = _faces(source, audio, values, options, runtime)
         if faces.settled:
@@ -175,8 +175,7 @@ def make_video(source: Source, voice: Path, audio: Any, values: Values, hidden: 
         job = Job(
             source, voice, place.path, chosen=recalled(model), faces=faces.clip, tags=result.workflow_tags(hidden)
         )
-        with checkpoints.missing_first(options):
-            report = run(job, options, runtime)
+        report = run(job, options, runtime)
     return Made(place, faces, shown(place, report, audio))
 
 

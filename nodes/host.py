@@ -28,6 +28,7 @@ from ..lipsync_core.timing import Index, parse_fps
 from ..lipsync_core.types import Pixels
 from ..lipsync_core.video.edit import Edit
 from ..lipsync_core.video.held import hold_frames
+from ..lipsync_core.video.reader import WHOLE
 from ..lipsync_core.video.source import Source, open_source
 
 FOLDER = "lipsync"  # of the models
@@ -132,6 +133,7 @@ def make_runtime(bar: Bar | None = None, places: Places | None = None, precision
         model_dirs=model_dirs(),
         progress=bar.step,
         cancelled=_stopped,
+        offline=True,  # a node opens no connection; files are fetched when somebody presses the button
         cache_dir=Path(folder_paths.get_temp_directory()) / "lipsync_cache",
         preview=bar.preview,
         place=(places or Places()).place,
@@ -228,6 +230,23 @@ def _file_of(video: Any) -> Iterator[Path]:
     path = temporary(".video")
     try:
         path.write_bytes(place.getbuffer())
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def video_file(video: Any) -> Iterator[Path]:
+    """VIDEO as one whole file with its sound; a trimmed one, or one made of pictures, is saved by the host first."""
+    if video is None:
+        raise InputError("Nothing is connected to 'video'. Connect Load Video, or Lip Sync Video.")
+    if not isinstance(video, InputImpl.VideoFromComponents) and _window(video) == WHOLE:
+        with _file_of(video) as path:
+            yield path
+        return
+    path = temporary(".mp4")
+    try:
+        video.save_to(str(path))
         yield path
     finally:
         path.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from comfy_api.latest import InputImpl, io, ui
 from PIL import Image
 
 from ..lipsync_core.errors import OutputError
+from ..lipsync_core.face.policy import missing_ranges
+from ..lipsync_core.modular import CropTrack
 from ..lipsync_core.types import Float, Pixels, Report
 from .host import temporary, to_float, waveform_of
 
@@ -80,18 +82,35 @@ def video_shown(place: Place, more: Ui) -> Ui:
 
 def speech_payload(report: Report, audio: Any) -> Ui:
     """`lipsync_report`: the waveform, where somebody speaks, the frames without a face."""
-    peaks = _peaks(audio)
+    peaks = _peaks(audio, report.seconds)
     row = {
         "seconds": round(report.seconds, 3),
         "fps": float(Fraction(report.fps)),
         "frames": report.frames,
         "peaks": peaks,
-        "gate": _gate(report, len(peaks), _seconds(audio)),
+        "gate": _gate(report, len(peaks)),
         "no_face": [list(gap) for gap in report.frames_without_face],
         "engine": report.engine,
         "text": sentence(report),
     }
     return {"lipsync_report": [row], "text": [sentence(report)]}
+
+
+def replayed_payload(audio: Any, track: CropTrack) -> Ui:
+    """`lipsync_report` of crops that were made before: no gate is known, the mouth moved long ago."""
+    seconds = float(len(track) / track.fps)
+    peaks = _peaks(audio, seconds)
+    row = {
+        "seconds": round(seconds, 3),
+        "fps": float(track.fps),
+        "frames": len(track),
+        "peaks": peaks,
+        "gate": [1] * len(peaks),
+        "no_face": [list(gap) for gap in missing_ranges(track.active)],
+        "engine": track.engine,
+        "text": f"{len(track)} frames, {seconds:.2f} s, {track.engine}",
+    }
+    return {"lipsync_report": [row], "text": [row["text"]]}
 
 
 def sentence(report: Report) -> str:
@@ -105,22 +124,19 @@ def sentence(report: Report) -> str:
     return "\n".join([made, *lines, *report.warnings])
 
 
-def _peaks(audio: Any) -> list[float]:
-    waveform, _ = waveform_of(audio)
-    step = max(1, -(-waveform.shape[1] // _BARS))
-    loud = to_float(waveform).abs().amax(dim=0).nan_to_num()
-    padded = torch.nn.functional.pad(loud, (0, -len(loud) % step))
-    peaks = padded.reshape(-1, step).amax(dim=1).clamp(0, 1)
-    return [round(float(value), 3) for value in peaks]
-
-
-def _seconds(audio: Any) -> float:
+def _peaks(audio: Any, seconds: float) -> list[float]:
+    """Loudest sample of each bar over the length of the video: 0 where the sound has ended."""
     waveform, rate = waveform_of(audio)
-    return float(waveform.shape[1]) / rate
+    samples = max(1, round(seconds * rate))
+    loud = to_float(waveform[:, :samples]).abs().amax(dim=0).nan_to_num()
+    count = min(_BARS, samples)
+    step = -(-samples // count)
+    padded = torch.nn.functional.pad(loud, (0, count * step - len(loud)))
+    return [round(float(value), 3) for value in padded.reshape(count, step).amax(dim=1).clamp(0, 1)]
 
 
-def _gate(report: Report, count: int, seconds: float) -> list[int]:
-    middles = (np.arange(count) + 0.5) * seconds / max(1, count)
+def _gate(report: Report, count: int) -> list[int]:
+    middles = (np.arange(count) + 0.5) * report.seconds / max(1, count)
     open_now = np.zeros(count, bool)
     for start, end in report.speech:
         open_now |= (middles >= start) & (middles < end)

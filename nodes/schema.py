@@ -26,9 +26,12 @@ ALIASES = ("lipsync", "lip sync", "wav2lip", "talking head", "dub")
 def build(make: Callable[..., Any], *arguments: Any, **words: Any) -> Any:
     """Call `make` with those of the keywords that this ComfyUI's version of it takes."""
     known = inspect.signature(make).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        words = {name: value for name, value in words.items() if name in known}
-    return make(*arguments, **words)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return make(*arguments, **words)
+    made = make(*arguments, **{name: value for name, value in words.items() if name in known})
+    if words.get("advanced") and "advanced" not in known:  # the page of 0.3.64 knows the word, its Python does not
+        made.extra_dict = {**made.extra_dict, "advanced": True}
+    return made
 
 
 def finish(schema: io.Schema, *aliases: str, keeps_preview: bool = False) -> io.Schema:
