@@ -17,8 +17,9 @@ from .audio.gate import close_mel, speech_gate
 from .audio.mel import MEL_BANDS, SILENCE
 from .audio.read import Heard, listen
 from .casting import Actor
-from .engines.base import EngineSettings, EngineSpec, HeadSettings
+from .engines.base import EngineSettings, EngineSpec, HeadEngine, HeadSettings
 from .engines.choose import Chosen, choose_engine
+from .enhancers.choose import ChosenEnhancer, choose_enhancer
 from .errors import InputError, OutputError, UsageError
 from .face.cache import load_tracks, save_tracks
 from .face.detectors import Detector, DetectorSettings, choose_detector
@@ -44,6 +45,7 @@ from .video.source import Source, open_source
 
 SEARCH_BATCH = 16  # small frames that are decoded at once while faces are looked for
 SEARCH_SIDE = 640  # px, longest side of the copy in which faces are looked for
+_USUAL_FACE_PX = 256.0
 
 
 def inputs(face: Path, speech: Path, options: LipSyncOptions) -> list[Path]:
@@ -98,6 +100,15 @@ def engine_settings(options: LipSyncOptions) -> EngineSettings:
         *(options.angles(name) for name in ("yaw", "pitch", "roll")),
     )
     return EngineSettings(options.strength, options.blink, options.sway, options.seed, options.compile, head)
+
+
+def choose_an_enhancer(options: LipSyncOptions, chosen: Chosen, runtime: Runtime) -> ChosenEnhancer | None:
+    """What sharpens the faces. Not on its own where the engine moves the frame's own pixels: those are sharp."""
+    engine = chosen.engine
+    own_pixels = not isinstance(engine, HeadEngine) and engine.crop_style(_USUAL_FACE_PX).kind == "native"
+    if not options.enhance_strength or (options.enhancer == "auto" and own_pixels and not options.enhancer_checkpoint):
+        return None
+    return choose_enhancer(options.enhancer, options.enhancer_checkpoint, runtime, options.enhance_fidelity)
 
 
 # ---------------------------------------------------------------------------------------------------- faces
@@ -178,7 +189,7 @@ def has_label(spec: EngineSpec, label: str) -> bool:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be made. chosen, faces: what the host has loaded or found before; None: as the options say.
+    """What is to be made. chosen, faces, enhancer: what the host has loaded or found before; None: as the options say.
 
     tags: (name, text) that the host adds to the file's own tags.
     """
@@ -189,6 +200,7 @@ class Job:
     overwrite: bool = False
     chosen: Chosen | None = None
     faces: ClipFaces | None = None
+    enhancer: ChosenEnhancer | None = None
     tags: tuple[tuple[str, str], ...] = ()
 
 
@@ -266,6 +278,7 @@ class Done:
     heard: Heard
     chosen: Chosen
     watch: Stopwatch
+    enhancer: ChosenEnhancer | None = None
 
 
 def spoken(gate: Float) -> list[tuple[float, float]]:
@@ -286,6 +299,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
     return Report(
         output=str(done.output),
         engine=done.chosen.name if not done.chosen.weights else f"{done.chosen.name} ({done.chosen.engine.variant})",
+        enhancer=done.enhancer.shown if done.enhancer else "",
         device=runtime.device,
         precision=runtime.precision,
         width=source.width,
@@ -297,7 +311,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         frames_without_face=missing_ranges(found),
         frames_left_unchanged=int(silent.sum()),
         frames_faded=int(faded.sum()),
-        grain_levels=round(max((actor.blender.grain_levels for actor in done.cast), default=0.0), 2),
+        grain_levels=round(max((actor.grain_levels for actor in done.cast), default=0.0), 2),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
         speech=spoken(done.voice.gate),
         stage_seconds={name: round(value, 3) for name, value in seconds.items()},

@@ -8,24 +8,42 @@ import numpy as np
 import torch
 
 from .blend import Blender, BlendSettings
+from .blend_reach import reach_of
+from .blend_regions import Mask
 from .engines.base import Performance
 from .engines.choose import Chosen
+from .enhancers.choose import ChosenEnhancer
+from .enhancers.restore import Restorer, RestoreSettings
+from .face.align import plan_grid, see_upright
 from .face.crop import CropPlan, plan_crops
-from .face.mask import MaskSettings, SoftMask, choose_shape, face_widths, mask_faces, soften_user_mask
+from .face.mask import MaskSettings, choose_shape, face_widths, mask_faces, soften_user_mask
 from .face.policy import Searched, apply_policy, require_face
 from .face.pose import fade_with_yaw
 from .face.select import select_faces
 from .face.smooth import pad_boxes, smooth_track, window_frames
 from .face.track import ClipFaces
+from .geometry import invert, map_points
 from .media import shown_name
 from .options import LipSyncOptions
 from .runtime import BatchSize
 from .timing import Index, source_indices
-from .types import Bool, CropStyle, FaceBatch, FaceTrack, Float, Rendered, Speech
+from .types import Bool, CropStyle, FaceBatch, FaceTrack, Float, Pixels, Rendered, Speech
 from .video.image import read_image
 from .video.source import Source
 
+_REGIONS = {"mouth": "mouth", "lower_face": "lower_face", "face": "ellipse"}  # what is enhanced -> its mask's shape
+_ENHANCED_AT_ONCE = 8  # faces of 512 px, 3 MB for each step: enough for a GPU
 _CHEAP_BYTES = 12 << 20  # of one batch of float32 crops
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """How an actor's face is enhanced. grid: (N, 2, 3), see `plan_grid`. region: None where the engine's is pasted."""
+
+    restorer: Restorer
+    grid: Float
+    blender: Blender
+    region: MaskSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -47,17 +65,46 @@ class Actor:
     frame_size: tuple[int, int]
     user_mask: torch.Tensor | None
     size: BatchSize
+    restoring: Restoring | None = None
 
     @property
     def share(self) -> Float:
         """(N,) how much of the new face each frame takes."""
         return np.asarray(self.active * self.fade, np.float32)
 
-    def mask(self, faces: FaceBatch, rendered: Rendered) -> SoftMask | None:
+    @property
+    def grain_levels(self) -> float:
+        """Grey levels of the grain that the last frame got."""
+        return (self.restoring or self).blender.grain_levels
+
+    def mask(self, faces: FaceBatch, rendered: Rendered) -> Mask | None:
         shape = choose_shape(self.mask_settings, self.style_mask, rendered.alpha is not None)
         if shape is None:
             return None
         return mask_faces(faces, shape, self.mask_settings, self.frame_size, self.user_mask)
+
+    def sheet(self, pixels: Pixels) -> Pixels:
+        """What a batch is pasted on: the frames; a copy where work follows during which memory can still run out."""
+        return pixels if self.restoring is None else pixels.copy()
+
+    def enhance(self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, mask: Mask | None) -> Pixels:
+        """Give the pasted faces of (N, H, W, 3) frames their detail: one warp to the enhancer's crop, one back.
+
+        faces, rendered, mask: what was pasted. Changes the frames in place and returns them.
+        """
+        if self.restoring is None:
+            return pixels
+        share = self.share[faces.first : faces.first + len(faces)]
+        rows, numbers = np.flatnonzero(share), faces.first + np.arange(len(faces))
+        upright = see_upright(pixels, faces, self.restoring.grid[numbers], rows)
+        crops = upright.crops.clone()
+        crops[rows.tolist()] = self.restoring.restorer.restore(numbers[rows], upright.crops[rows.tolist()])
+        where = self.restoring.region
+        if where is None:
+            reach = reach_of(faces, rendered, mask, self.frame_size)
+        else:
+            reach = mask_faces(upright, where.shape, where, self.frame_size)
+        return self.restoring.blender.blend(pixels, upright, Rendered(crops), reach, share)
 
 
 def cast(faces: ClipFaces, source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions) -> list[Actor]:
@@ -71,6 +118,27 @@ def cast_tracks(
 ) -> list[Actor]:
     """One actor for each of these faces, one row for each frame of the result."""
     return [_actor(track, source, chosen, heard, options) for track in tracks]
+
+
+def with_enhancer(actors: list[Actor], enhancer: ChosenEnhancer | None, options: LipSyncOptions) -> list[Actor]:
+    """The same actors, their faces enhanced."""
+    if enhancer is None or not options.enhance_strength:
+        return actors
+    return [_restored(actor, enhancer, options) for actor in actors]
+
+
+def _restored(actor: Actor, enhancer: ChosenEnhancer, options: LipSyncOptions) -> Actor:
+    """Its grain comes last, because an enhancer takes it for noise; detail has no colour of its own to match."""
+    pasted = actor.blender.settings
+    shape = _REGIONS.get(options.enhance_region)
+    restoring = Restoring(
+        Restorer(enhancer.enhancer, RestoreSettings(options.enhance_strength, options.enhance_stability)),
+        plan_grid(map_points(invert(actor.plan.matrices), actor.plan.landmarks)),
+        Blender(BlendSettings(colour_match=0.0, grain=pasted.grain, seed=pasted.seed)),
+        MaskSettings(shape, options.feather) if shape else None,
+    )
+    size = BatchSize(min(actor.size.rows, _ENHANCED_AT_ONCE))
+    return replace(actor, blender=Blender(replace(pasted, grain=0.0)), size=size, restoring=restoring)
 
 
 def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, options: LipSyncOptions) -> Actor:

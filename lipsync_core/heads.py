@@ -16,13 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import assembly
+from . import assembly, casting
 from .assembly import Job
 from .blend import Blender, BlendSettings
 from .blend_colour import GRID, colour_matrices, compare_colours, recolour
 from .casting import Actor, cast_tracks, speaking_tracks, user_mask
 from .engines.base import Driving, EngineSettings, HeadEngine, HeadPerformance, Portrait
 from .engines.choose import Chosen, choose_engine, moves_head
+from .enhancers.choose import ChosenEnhancer
 from .errors import InputError, UsageError
 from .face.mask import MaskSettings, SoftMask, mask_faces
 from .face.track import ClipFaces, track_faces
@@ -62,6 +63,16 @@ def cast(
         return stage, []
     lips = choose_engine("wav2lip", options.sharp_lips, EngineSettings(options.strength), runtime)
     return stage, cast_tracks([head.track for head in stage.heads], stage, lips, voice, options)
+
+
+def with_enhancer(
+    source: Source, cast: list[Actor], enhancer: ChosenEnhancer | None, chosen: Chosen, voice: Speech,
+    options: LipSyncOptions,
+) -> list[Actor]:  # fmt: skip
+    """The same cast, its faces enhanced; moving heads that nobody else works on are enhanced too."""
+    if enhancer is not None and not cast and isinstance(source, MovingHeads):
+        cast = cast_tracks([head.track for head in source.heads], source, chosen, voice, options)
+    return casting.with_enhancer(cast, enhancer, options)
 
 
 # ---------------------------------------------------------------------------------------------------- moving heads

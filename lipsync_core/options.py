@@ -15,7 +15,7 @@ from .timing import FITS, parse_fps
 
 WIDEST_ANGLE = 90.0  # degrees that a head may be turned by hand
 MOST_ANGLES = 1000  # numbers in one curve
-GROUPS = ("Engine", "Face", "Timing", "Silence", "Blend", "Motion", "Picture", "Output", "Performance")
+GROUPS = ("Engine", "Face", "Timing", "Silence", "Blend", "Restoration", "Motion", "Picture", "Output", "Performance")
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,26 @@ class LipSyncOptions:
         low=10.0, high=90.0, step=1.0, unit="deg", advanced=True)
     yaw_fade: float = knob(15.0, "Blend", "Turned-away fade",
         "Over how much more turning it fades.", low=0.0, high=45.0, step=1.0, unit="deg", advanced=True)
+
+    # Restoration
+    enhancer: str = knob("auto", "Restoration", "Face enhancer",
+        "Sharpens what the engine drew. auto: a restorer whose weights are here, where a GPU computes and the engine "
+        "draws fewer pixels than the face has; else none.",
+        choices=("auto", "none", "gfpgan", "restoreformer", "codeformer"))
+    enhancer_checkpoint: str = knob("", "Restoration", "Enhancer checkpoint",
+        "Name from `lipsync weights list` or path of a checkpoint. Empty: the first that is here.",
+        file=True, advanced=True)
+    enhance_strength: float = knob(0.8, "Restoration", "Enhancer strength",
+        "How much of the enhancer's detail is added: 0 none, 1 all of it.", low=0.0, high=1.0, step=0.05)
+    enhance_region: str = knob("auto", "Restoration", "Enhanced region",
+        "Where detail is added. auto: only where the face was replaced. face: the whole face, which can change who it "
+        "is.", choices=("auto", "mouth", "lower_face", "face"))
+    enhance_stability: float = knob(1.0, "Restoration", "Enhancer stability",
+        "Against flicker: 1 lets detail change no faster than the picture under it, 0 enhances each frame on its own.",
+        low=0.0, high=1.0, step=0.05, advanced=True)
+    enhance_fidelity: float = knob(0.7, "Restoration", "CodeFormer fidelity",
+        "For codeformer: 0 looks best, 1 looks most like the input.",
+        low=0.0, high=1.0, step=0.05, advanced=True)
 
     # Motion
     blink: float = knob(1.0, "Motion", "Blinks",

@@ -51,10 +51,12 @@ def run(job: Job, options: LipSyncOptions, runtime: Runtime) -> Report:
         chosen = job.chosen or assembly.choose(options, runtime)
         voice = assembly.voice(heard, source.fps, total, options)
         source, cast = heads.cast(faces, source, chosen, voice, options, runtime)
+        enhancer = job.enhancer or assembly.choose_an_enhancer(options, chosen, runtime)
+        cast = heads.with_enhancer(source, cast, enhancer, chosen, voice, options)
     assembly.refuse_repairs(source, heard, options)
     with watch.stage("render"):
         notes = render(source, cast, assembly.take(replace(job, source=source), total, chosen, options), runtime)
-    done = assembly.Done(job.output, source, faces, cast, voice, heard, chosen, watch)
+    done = assembly.Done(job.output, source, faces, cast, voice, heard, chosen, watch, enhancer)
     return assembly.report(done, notes, runtime)
 
 
@@ -93,7 +95,7 @@ def analyse(source: Source, wanted: int, options: LipSyncOptions, runtime: Runti
 
 
 def perform(actor: Actor, pixels: Pixels, first: int, runtime: Runtime) -> Pixels:
-    """Give one face its mouth on neighbouring frames: crop, generate, blend; in pieces when memory runs out.
+    """Give one face its mouth on neighbouring frames: crop, generate, enhance, blend; in pieces when memory runs out.
 
     pixels: (N, H, W, 3) uint8 RGB, changed in place where they can be; first: frame of row 0. Returns them.
     """
@@ -107,7 +109,9 @@ def perform(actor: Actor, pixels: Pixels, first: int, runtime: Runtime) -> Pixel
         faces = crop_faces(pixels[start:end], actor.plan, first + start, runtime.device, actor.dtype, still=actor.still)
         rendered = actor.performance.render(faces)
         mask = actor.mask(faces, rendered)
-        actor.blender.blend(pixels[start:end], faces, rendered, mask, share)
+        part = actor.blender.blend(actor.sheet(pixels[start:end]), faces, rendered, mask, share)
+        if actor.restoring:
+            pixels[start:end] = actor.enhance(part, faces, rendered, mask)
 
     run_in_batches(actor.size, len(pixels), work, "The generator")
     return pixels

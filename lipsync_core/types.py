@@ -184,6 +184,7 @@ class Report:
 
     output: str = ""
     engine: str = ""
+    enhancer: str = ""
     device: str = ""
     precision: str = ""
     width: int = 0

@@ -77,14 +77,15 @@ def convert(path: Path, runtime: Runtime) -> Path:
 
 
 def recognise_engine(shapes: Shapes) -> tuple[str, str] | None:
-    """(engine, variant) by the engine table, None when no engine knows these tensors."""
+    """(engine, variant), for face restorers ("enhancer", name), by the two tables; None when nobody knows them."""
     # Named at run time, because the engines themselves load their weights through this package.
     table = getattr(importlib.import_module("..engines", __package__), "ENGINES", None)
     for name, spec in table.items() if table is not None else ():
         variant = spec.detect(shapes)
         if variant is not None:
             return name, variant
-    return None
+    restorer = importlib.import_module("..enhancers", __package__).recognise(shapes)
+    return ("enhancer", restorer) if restorer else None
 
 
 def as_text(rows: Iterable[Row]) -> str:
