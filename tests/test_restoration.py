@@ -66,7 +66,8 @@ def actor_for(track, frame_size, enhancer, *, style=None, engine=None, shape="lo
     plan = plan_crops(track, style or CropStyle("native", 2048, 1.6), frame_size)
     restorer = Restorer(enhancer, RestoreSettings(**{"strength": 1.0, **settings}))
     return Actor(
-        plan, track.active, np.ones(len(track), np.float32), engine or GivesBack(), Blender(BlendSettings(0.0)), torch.float32, False, shape,
+        plan, track.active, np.ones(len(track), np.float32), engine or GivesBack(),
+        Blender(BlendSettings(0.0)), torch.float32, False, shape,
         MaskSettings(), frame_size, None, BatchSize(4),
         Restoring(restorer, plan_grid(track.landmarks), Blender(BlendSettings(0.0)), region),
     )  # fmt: skip
