@@ -13,6 +13,7 @@ from typing import Any
 
 from . import cli_score
 from .cli_options import add_options, given_options
+from .cli_preview import add_preview
 from .cli_score import add_evaluate, add_score
 from .errors import Cancelled, LipSyncError, OutputError, UsageError
 from .options import LipSyncOptions
@@ -26,6 +27,7 @@ SOME_FAILED = 4  # exit code of a folder run in which some files failed
 def add_commands(commands: Any) -> None:
     """Every subcommand with its flags; each sets `run`."""
     _add_sync(commands)
+    add_preview(commands, _add_shared).set_defaults(run=run_preview)
     _add_inspect(commands)
     _add_demo(commands)
     _add_weights(commands)
@@ -186,6 +188,22 @@ def write_json(path: Path, value: Any) -> None:
             part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path.name}: the report cannot be written ({error.strerror}).") from None
+
+
+def run_preview(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """`lipsync preview`."""
+    from .cli_preview import check_name, choose_picture, write_picture
+    from .preview import preview_frame
+
+    options = given_options(arguments)
+    face, audio = Path(arguments.face_file), Path(arguments.audio_file)
+    check_name(Path(arguments.output), arguments.overwrite)
+    seen = preview_frame(face, audio, options, make_runtime(arguments, options, wanted), arguments.at)
+    picture = choose_picture(seen.faces, seen.mask, seen.result, arguments.show)
+    write_picture(Path(arguments.output), picture, arguments.overwrite)
+    _print(f"{arguments.output}: {arguments.show} at {seen.seconds:.2f} s, {sum(seen.speaking)} of "
+           f"{len(seen.speaking)} faces speak")  # fmt: skip
+    return 0
 
 
 def run_inspect(arguments: argparse.Namespace, wanted: Wanted) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from demo_media import BOX, SIZE, portrait_video, quiet_runtime, short_voice, small_portrait
 
+from lipsync_core.__main__ import main
 from lipsync_core.errors import InputError
 from lipsync_core.options import LipSyncOptions
 from lipsync_core.preview import preview_frame
@@ -52,3 +53,20 @@ def _pixels(path):
 
     with Image.open(path) as picture:
         return picture.convert("RGB")
+
+
+@pytest.mark.parametrize(("shown", "wide"), [("all", 3), ("mask", 1), ("result", 1)])
+def test_the_command_writes_the_preview_as_a_picture(voice, tmp_path, shown, wide, monkeypatch):
+    monkeypatch.setenv("SD_LIPSYNC_CACHE", str(tmp_path / "cache"))
+    portrait, out = small_portrait(tmp_path / "face.png"), tmp_path / "seen.png"
+    words = ["preview", str(portrait), str(voice), "-o", str(out), "--show", shown, "--box", BOX, "--offline"]
+    assert main(words) == 0
+    assert _pixels(out).size == (wide * SIZE, SIZE)
+    assert main(words) == 2, "it does not replace a file unasked"
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_the_command_refuses_a_name_that_is_no_pictures(voice, tmp_path, capsys):
+    portrait = small_portrait(tmp_path / "face.png")
+    assert main(["preview", str(portrait), str(voice), "-o", str(tmp_path / "seen.mp4"), "--box", BOX]) == 2
+    assert "ending like .png" in capsys.readouterr().err
