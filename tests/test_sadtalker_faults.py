@@ -1,10 +1,12 @@
-"""Every failure of the paper's program that is known, one test each that shows it gone. The list is in
-docs/sadtalker.md; what concerns the published landmark networks is in test_wflw.py, the files in test_sadtalker_load.py.
+"""Every failure of the paper's program that is known, one test each that shows it gone; docs/sadtalker.md lists them.
+
+What concerns the published landmark networks is in test_wflw.py, what concerns the files in test_sadtalker_load.py.
 """
 
 import io
 import random
-import shutil
+import subprocess
+import sys
 import tokenize
 from fractions import Fraction
 from pathlib import Path
@@ -167,7 +169,7 @@ def test_an_idle_mouth_hears_silence(parts, face, tmp_path, monkeypatch):
     assert all((mel == -4).all() for mel in heard)
 
 
-@pytest.mark.parametrize("frames", [6, 15, 20])
+@pytest.mark.parametrize("frames", [11, 15, 20])
 def test_a_short_clip_can_blink(frames):
     """No clip of 20 frames or less ever did."""
     assert any(blinks(frames, seed, 2.0).any() for seed in range(60))
@@ -307,11 +309,8 @@ def test_another_picture_of_the_same_name_is_read_anew(parts, face, voice, tmp_p
         other = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     other.save(face)
     run(face, voice, tmp_path, box="", detector="cascade")
-    mirrored = decoded(tmp_path / "out.mp4")[0, :, ::-1].astype(int)
-    assert (
-        np.abs(mirrored - first[0]).mean()
-        < 0.5 * np.abs(decoded(tmp_path / "out.mp4")[0].astype(int) - first[0]).mean()
-    )
+    second = decoded(tmp_path / "out.mp4")[0].astype(int)
+    assert np.abs(second[:, ::-1] - first[0]).mean() < 0.5 * np.abs(second - first[0]).mean()
 
 
 def test_a_failure_is_one_kind_of_error_that_says_what_to_do(parts, face, tmp_path):
@@ -349,29 +348,26 @@ def test_one_loaded_engine_serves_many_portraits(face, tmp_path):
     assert not torch.equal(first, flipped)
 
 
-_GONE = ("float)", "VisibleDeprecationWarning", "ANTIALIAS", "functional_tensor", "system", "popen")
+_GONE = {"VisibleDeprecationWarning", "ANTIALIAS", "functional_tensor", "system", "popen", "shell"}
+_GONE_OF_NUMPY = {("np", "float"), ("np", "int"), ("np", "bool"), ("np", "object")}
 
 
 def test_nothing_uses_what_newer_numpy_pillow_and_torchvision_took_away_nor_a_shell():
-    """np.float, np.VisibleDeprecationWarning, Image.ANTIALIAS, torchvision.transforms.functional_tensor, os.system."""
     root = Path(lipsync_core.__file__).parent
     files = [*root.glob("*/sadtalker/*.py"), root / "heads.py", root / "face" / "wflw.py"]
     assert len(files) > 15
     for path in files:
-        tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline))
-        names = {token.string for token in tokens if token.type == tokenize.NAME}
-        assert not names & set(_GONE), path
-        pairs = {
-            (a.string, c.string) for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False) if b.string == "."
-        }
-        assert not pairs & {("np", "float"), ("np", "int"), ("np", "bool"), ("os", "system")}, path
+        words = [token.string for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline)]
+        assert not set(words) & _GONE, path
+        dotted = {(a, c) for a, b, c in zip(words, words[1:], words[2:], strict=False) if b == "."}
+        assert not dotted & _GONE_OF_NUMPY, path
 
 
-def test_nothing_is_installed_or_started_when_the_engine_is_imported(monkeypatch):
+def test_nothing_is_installed_or_started_when_the_engine_is_imported():
     """The extension ran pip while the page was being built."""
-    import importlib
-    import subprocess
-
-    monkeypatch.setattr(subprocess, "Popen", None)
-    importlib.reload(importlib.import_module("lipsync_core.engines.sadtalker.load"))
-    assert shutil.which  # a name of the standard library, so that the import above is all that is tried
+    program = (
+        "import subprocess, os, socket\n"
+        "subprocess.Popen = os.system = socket.create_connection = None\n"
+        "import lipsync_core.engines.sadtalker\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(lipsync_core.__file__).parents[1])
