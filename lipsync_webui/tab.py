@@ -53,15 +53,13 @@ def _left() -> tuple[Widgets, Widgets, Widgets]:
 def _status_card() -> Widgets:
     offered = status.downloadable()
     made: Widgets = {"card": gr.HTML(status.card_html(), elem_id="lipsync_status")}
-    with gr.Row(elem_id="lipsync_weights_row"):
+    with gr.Accordion("Get weights", open=False, elem_id="lipsync_weights"), gr.Row(elem_id="lipsync_weights_row"):
         made["name"] = compat.volatile(
             gr.Dropdown(
-                offered,
-                value=offered[0] if offered else None,
-                label="Weights to download",
+                offered, value=offered[0] if offered else None, label="Weights to download",
                 elem_id="lipsync_weights_name",
             )
-        )
+        )  # fmt: skip
         made["ask"] = gr.Button("Download…", elem_id="lipsync_weights_ask", scale=0, min_width=120)
         made["check"] = ToolButton("🔄", elem_id="lipsync_check_again", tooltip="Look again for weights and packages.")
     with gr.Group(visible=False, elem_id="lipsync_licence") as made["licence_box"]:

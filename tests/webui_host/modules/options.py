@@ -11,6 +11,7 @@ class OptionInfo:
         self.component_args = component_args
         self.section = section
         self.more = more
+        self.restrict_api = more.get("restrict_api", False)
         self.comment_after = ""
 
     def info(self, text: str) -> "OptionInfo":
@@ -37,6 +38,7 @@ class Options:
             "live_previews_enable": True,
             "live_previews_image_format": "png",
             "hidden_tabs": [],
+            "temp_dir": "",
             "interrupt_after_current": True,
             "save_to_dirs": True,
         }

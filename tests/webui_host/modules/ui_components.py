@@ -10,3 +10,20 @@ def ToolButton(value: str = "", *, tooltip: str | None = None, **more) -> gr.But
 def ResizeHandleRow(**more) -> gr.Row:  # noqa: N802
     more.pop("equal_height", None)
     return gr.Row(**more)
+
+
+class InputAccordion(gr.Checkbox):
+    """A check mark that folds what is inside it."""
+
+    webui_do_not_create_gradio_pyi_thank_you = True  # of Forge: gradio 4 writes a .pyi beside every subclass
+
+    def __init__(self, value: bool = False, *, label: str = "", elem_id: str | None = None):
+        super().__init__(value, label=label, elem_id=f"{elem_id}-checkbox", visible=False)
+        self.accordion = gr.Accordion(label, open=value, elem_id=elem_id)
+
+    def __enter__(self):
+        self.accordion.__enter__()
+        return self
+
+    def __exit__(self, *raised):
+        self.accordion.__exit__(*raised)
