@@ -311,6 +311,7 @@ def report(done: Done, writer_notes: tuple[str, ...], runtime: Runtime) -> Repor
         frames_without_face=missing_ranges(found),
         frames_left_unchanged=int(silent.sum()),
         frames_faded=int(faded.sum()),
+        frames_covered=sum(actor.parts.frames_covered for actor in done.cast if actor.parts),
         grain_levels=round(max((actor.grain_levels for actor in done.cast), default=0.0), 2),
         gate_closed_share=float((done.voice.gate < 0.5).mean()),
         speech=spoken(done.voice.gate),

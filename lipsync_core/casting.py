@@ -17,6 +17,8 @@ from .enhancers.restore import Restorer, RestoreSettings
 from .face.align import plan_grid, see_upright
 from .face.crop import CropPlan, plan_crops
 from .face.mask import MaskSettings, choose_shape, face_widths, mask_faces, soften_user_mask
+from .face.parse import find_parser
+from .face.parts import PartFinder
 from .face.policy import Searched, apply_policy, require_face
 from .face.pose import fade_with_yaw
 from .face.select import select_faces
@@ -25,7 +27,7 @@ from .face.track import ClipFaces
 from .geometry import invert, map_points
 from .media import shown_name
 from .options import LipSyncOptions
-from .runtime import BatchSize
+from .runtime import BatchSize, Runtime
 from .timing import Index, source_indices
 from .types import Bool, CropStyle, FaceBatch, FaceTrack, Float, Pixels, Rendered, Speech
 from .video.image import read_image
@@ -66,6 +68,7 @@ class Actor:
     user_mask: torch.Tensor | None
     size: BatchSize
     restoring: Restoring | None = None
+    parts: PartFinder | None = None
 
     @property
     def share(self) -> Float:
@@ -77,11 +80,11 @@ class Actor:
         """Grey levels of the grain that the last frame got."""
         return (self.restoring or self).blender.grain_levels
 
-    def mask(self, faces: FaceBatch, rendered: Rendered) -> Mask | None:
+    def mask(self, pixels: Pixels, faces: FaceBatch, rendered: Rendered, runtime: Runtime) -> Mask | None:
+        """What is replaced; None: what the engine says. pixels: (N, H, W, 3), the frames of the batch."""
         shape = choose_shape(self.mask_settings, self.style_mask, rendered.alpha is not None)
-        if shape is None:
-            return None
-        return mask_faces(faces, shape, self.mask_settings, self.frame_size, self.user_mask)
+        soft = mask_faces(faces, shape, self.mask_settings, self.frame_size, self.user_mask) if shape else None
+        return self.parts.look(pixels, faces, soft, runtime) if self.parts else soft
 
     def sheet(self, pixels: Pixels) -> Pixels:
         """What a batch is pasted on: the frames; a copy where work follows during which memory can still run out."""
@@ -164,7 +167,21 @@ def _actor(track: FaceTrack, source: Source, chosen: Chosen, heard: Speech, opti
         size,
         user,
         BatchSize(_rows_at_once(plan.size, options.batch_size)),
+        parts=_parts(plan, shape, options),
     )
+
+
+def _parts(plan: CropPlan, shape: MaskSettings, options: LipSyncOptions) -> PartFinder | None:
+    if shape.shape != "parsing" and not options.occlusion:
+        return None
+    return PartFinder(plan_grid(map_points(invert(plan.matrices), plan.landmarks)), shape, options.occlusion)
+
+
+def prepare(cast: list[Actor], runtime: Runtime) -> None:
+    """Load what the masks need; without its weights, a WeightsError that says how to get them."""
+    finders = [actor.parts for actor in cast if actor.parts]
+    for finder in finders:
+        finder.parser = finders[0].parser or find_parser(runtime)
 
 
 def _blending(style: CropStyle, plan: CropPlan, options: LipSyncOptions) -> BlendSettings:

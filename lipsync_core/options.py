@@ -102,8 +102,12 @@ class LipSyncOptions:
 
     # Blend
     mask: str = knob("auto", "Blend", "Mask",
-        "Which part of the face is replaced. auto: what suits the engine. user: the mask file.",
-        choices=("auto", "mouth", "lower_face", "ellipse", "box", "user"))
+        "Which part of the face is replaced. auto: what suits the engine. face: all of it. parsing: what a network "
+        "takes for face below the eyes (lipsync weights get parsing_bisenet). user: the mask file.",
+        choices=("auto", "mouth", "lower_face", "face", "parsing", "ellipse", "box", "user"))
+    occlusion: bool = knob(False, "Blend", "Keep what is in front",
+        "Hands, microphones and hair in front of the mouth stay. A network finds them (lipsync weights get "
+        "parsing_bisenet); 0.3 s a frame on a CPU.")
     mask_file: str = knob("", "Blend", "Mask file",
         "A grey picture of the frame's size: white is replaced, black stays.", file=True, advanced=True)
     feather: float = knob(0.08, "Blend", "Feather",

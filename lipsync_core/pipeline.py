@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import assembly, heads
+from . import assembly, casting, heads
 from .assembly import Job, Take
 from .casting import Actor
 from .face.crop import crop_faces
@@ -53,6 +53,7 @@ def run(job: Job, options: LipSyncOptions, runtime: Runtime) -> Report:
         source, cast = heads.cast(faces, source, chosen, voice, options, runtime)
         enhancer = job.enhancer or assembly.choose_an_enhancer(options, chosen, runtime)
         cast = heads.with_enhancer(source, cast, enhancer, chosen, voice, options)
+        casting.prepare(cast, runtime)
     assembly.refuse_repairs(source, heard, options)
     with watch.stage("render"):
         notes = render(source, cast, assembly.take(replace(job, source=source), total, chosen, options), runtime)
@@ -108,7 +109,7 @@ def perform(actor: Actor, pixels: Pixels, first: int, runtime: Runtime) -> Pixel
             return
         faces = crop_faces(pixels[start:end], actor.plan, first + start, runtime.device, actor.dtype, still=actor.still)
         rendered = actor.performance.render(faces)
-        mask = actor.mask(faces, rendered)
+        mask = actor.mask(pixels[start:end], faces, rendered, runtime)
         part = actor.blender.blend(actor.sheet(pixels[start:end]), faces, rendered, mask, share)
         if actor.restoring:
             pixels[start:end] = actor.enhance(part, faces, rendered, mask)

@@ -111,7 +111,7 @@ def _mask(actor: Actor, picture: Pixels, frame: int, runtime: Runtime) -> Pixels
     rendered = actor.performance.render(faces)
     white = Rendered(torch.ones_like(rendered.crops), rendered.alpha)
     black = np.zeros((1, *picture.shape), np.uint8)
-    return Blender(BlendSettings(0.0)).blend(black, faces, white, actor.mask(faces, rendered))
+    return Blender(BlendSettings(0.0)).blend(black, faces, white, actor.mask(picture[None], faces, rendered, runtime))
 
 
 def _speaking(boxes: Float, cast: Iterable[Actor], frame: int) -> list[bool]:

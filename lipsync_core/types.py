@@ -197,6 +197,7 @@ class Report:
     frames_without_face: list[tuple[int, int]] = field(default_factory=list)
     frames_left_unchanged: int = 0
     frames_faded: int = 0  # whose head is turned away: wholly or partly as they were
+    frames_covered: int = 0  # with something in front of the mouth, as occlusion sees it
     grain_levels: float = 0.0  # grey levels of grain that the mouth got at the end
     gate_closed_share: float = 0.0
     speech: list[tuple[float, float]] = field(default_factory=list)  # (start, end) s in which somebody speaks

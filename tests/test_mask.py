@@ -63,7 +63,7 @@ def shape_of(name, faces, user=None, **options):
 
 @pytest.mark.parametrize("degrees", [-30, 0, 15, 30])
 @pytest.mark.parametrize("feather", [0.0, 0.08, 0.5])
-@pytest.mark.parametrize("name", ["mouth", "lower_face"])
+@pytest.mark.parametrize("name", ["mouth", "lower_face", "parsing"])
 def test_mouth_and_lower_face_never_touch_the_eyes(name, feather, degrees):
     faces, _ = wide(degrees)
     lids = turned([[x, y] for x in (-45, -32, -20, 20, 32, 45) for y in (-8, 0, 8)], degrees)
@@ -71,11 +71,19 @@ def test_mouth_and_lower_face_never_touch_the_eyes(name, feather, degrees):
 
 
 @pytest.mark.parametrize("degrees", [-30, 0, 30])
-@pytest.mark.parametrize("name", ["mouth", "lower_face", "ellipse", "box"])
+@pytest.mark.parametrize("name", ["mouth", "lower_face", "face", "parsing", "ellipse", "box"])
 def test_every_shape_covers_the_lips(name, degrees):
     faces, landmarks = wide(degrees)
     lips = [*landmarks[3:], *turned([[0, 60], [0, 88]], degrees)]
     assert at(shape_of(name, faces), lips).min() > 0.95
+
+
+@pytest.mark.parametrize("degrees", [-30, 0, 30])
+def test_the_whole_face_is_covered_from_the_hair_line_to_the_chin(degrees):
+    faces, _ = wide(degrees)
+    mask = shape_of("face", faces)
+    assert at(mask, turned([[0, -45], [0, 112], [-60, 10], [60, 10], [-32, 0], [32, 0]], degrees)).min() > 0.9
+    assert at(mask, turned([[0, -95], [-95, 10], [95, 10], [0, 145]], degrees)).max() == 0
 
 
 def test_the_lower_face_covers_chin_and_cheeks_and_leaves_the_ears():
@@ -158,7 +166,7 @@ def test_a_mask_does_not_fade_at_the_frames_own_border():
 
 @settings(deadline=None, max_examples=40)
 @given(
-    name=st.sampled_from(["mouth", "lower_face", "ellipse", "box"]),
+    name=st.sampled_from(["mouth", "lower_face", "face", "parsing", "ellipse", "box"]),
     degrees=st.floats(-45, 45), x=st.floats(-40, 680), y=st.floats(-40, 520), size=st.sampled_from([0.14, 0.5, 1, 4]),
     feather=st.floats(0, 0.5), grow=st.floats(-0.3, 0.3),
 )  # fmt: skip
@@ -270,4 +278,4 @@ def test_a_shape_that_does_not_exist_is_our_mistake():
     for name, user in (("star", None), ("user", None), ("mouth", torch.ones(480, 640))):
         with pytest.raises(ValueError, match="mask shape"):
             shape_of(name, faces, user)
-    assert set(SHAPES) == {"mouth", "lower_face", "ellipse", "box", "user"}
+    assert set(SHAPES) == {"mouth", "lower_face", "face", "parsing", "ellipse", "box", "user"}

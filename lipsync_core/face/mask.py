@@ -2,8 +2,8 @@
 
 A mask is a formula over the frame's pixels, not a picture, so it costs only where it is looked at and is equally sharp
 for a face of 20 and of 2000 pixels. It follows the head's tilt through the landmarks, never touches the eyes (but for
-"ellipse", "box" and "user", which are the caller's wish), and ends softly at the crop's edge, where nothing new is
-known, unless that edge is the frame's own.
+"face", "ellipse", "box" and "user", which are the caller's wish), and ends softly at the crop's edge, where nothing new
+is known, unless that edge is the frame's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..geometry import Corners, invert, map_points, move_grid, pixel_centres
 from ..types import FaceBatch, Float, Pixels
 
-SHAPES = ("mouth", "lower_face", "ellipse", "box", "user")
+SHAPES = ("mouth", "lower_face", "face", "parsing", "ellipse", "box", "user")
 
 # A face is about 140 mm wide, its eyes 63 mm apart and 66 mm above the mouth. The larger of the two distances is taken,
 # because turning the head shortens one and nodding the other.
@@ -28,6 +28,10 @@ FACE_WIDTHS_PER_LANDMARK_DISTANCE = 2.15  # within 8 % of the measured width on 
 # Ellipses around the middle of the mouth, in face widths: centre downwards, radius across, radius along the face.
 _MOUTH = (0.05, 0.29, 0.21)
 _LOWER_FACE = (0.04, 0.40, 0.34)
+_FACE = (-0.33, 0.52, 0.68)  # from the hair line to the chin
+_PARSING = (0.00, 0.62, 0.62)  # where a parsed face may be replaced
+_PLACES = {"mouth": _MOUTH, "lower_face": _LOWER_FACE, "face": _FACE, "parsing": _PARSING}
+_GUARDED = ("mouth", "lower_face", "parsing")
 _LARGEST_SHIFT = 0.12  # of the face's width, across, towards the middle of its box
 # Between the eyes (0) and the mouth (1) a mask that spares the eyes rises from nothing to whole.
 _GUARD_FROM, _GUARD_TO = 0.22, 0.50
@@ -122,12 +126,12 @@ def mask_faces(
     feather_px = (settings.feather * widths).astype(np.float32)
     limits = _limits(faces, shape, settings.grow * widths, frame_size)
     parts: dict[str, Float] = {}
-    if shape in ("mouth", "lower_face", "ellipse"):
+    if shape in _PLACES or shape == "ellipse":
         centres, radii, turn = _ellipses(faces, shape, landmarks, widths, back)
         radii = np.maximum(radii + settings.grow * widths[:, None], 0.5)
         parts["ellipse"] = _to_circle(centres, radii, turn)
         parts["ellipse_soft"] = np.maximum(feather_px / radii.mean(axis=1), 1e-4).astype(np.float32)
-    if shape in ("mouth", "lower_face"):
+    if shape in _GUARDED:
         parts["guard"] = _guards(landmarks)
     areas = _areas(back, limits, parts, frame_size)
     return SoftMask(faces.matrices, limits, feather_px, areas, user=user, **parts)
@@ -203,10 +207,10 @@ def _ellipses(faces: FaceBatch, shape: str, landmarks: Float, widths: Float, bac
     if shape == "ellipse":
         corners = map_points(back, faces.boxes_xyxy.reshape(-1, 2, 2))
         return corners.mean(axis=1), np.abs(corners[:, 1] - corners[:, 0]) / 2, across
-    down, wide, high = _MOUTH if shape == "mouth" else _LOWER_FACE
+    down, wide, high = _PLACES[shape]
     along = np.stack([-across[:, 1], across[:, 0]], axis=1)
     centres = landmarks[:, 3:].mean(axis=1) + down * widths[:, None] * along
-    if shape == "lower_face":  # a turned head has more cheek on one side of its mouth; its box knows
+    if shape != "mouth":  # a turned head has more cheek on one side of its mouth; its box knows
         middles = map_points(back, faces.boxes_xyxy.reshape(-1, 2, 2)).mean(axis=1)
         aside = ((middles - centres) * across).sum(axis=1)
         reach = _LARGEST_SHIFT * widths
