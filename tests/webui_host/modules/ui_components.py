@@ -2,6 +2,11 @@
 
 import gradio as gr
 
+if gr.__version__.startswith("4"):  # it would write a .pyi beside every subclass; Forge switches that off as well
+    import gradio.component_meta
+
+    gradio.component_meta.create_or_modify_pyi = lambda *row: None
+
 
 def ToolButton(value: str = "", *, tooltip: str | None = None, **more) -> gr.Button:  # noqa: N802 - a class there
     return gr.Button(value, **more)
@@ -14,8 +19,6 @@ def ResizeHandleRow(**more) -> gr.Row:  # noqa: N802
 
 class InputAccordion(gr.Checkbox):
     """A check mark that folds what is inside it."""
-
-    webui_do_not_create_gradio_pyi_thank_you = True  # of Forge: gradio 4 writes a .pyi beside every subclass
 
     def __init__(self, value: bool = False, *, label: str = "", elem_id: str | None = None):
         super().__init__(value, label=label, elem_id=f"{elem_id}-checkbox", visible=False)
