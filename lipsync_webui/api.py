@@ -17,9 +17,10 @@ from starlette.exceptions import HTTPException  # FastAPI's own is one of these,
 
 from lipsync_core.errors import LipSyncError
 
-from . import api_facts, api_guard, api_work, host
+from . import TITLE, api_facts, api_guard, api_work, host
 from . import api_models as models
 from .api_errors import Answer, RefusedError, answer_to, printable
+from .guard import attempt
 
 PREFIX = "/lipsync/v1"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
@@ -33,7 +34,7 @@ def register() -> None:
     """Ask the host to be told when its server runs."""
     from modules import script_callbacks
 
-    script_callbacks.on_app_started(lambda demo, app: mount(app))
+    script_callbacks.on_app_started(lambda demo, app: attempt("the API", lambda: mount(app)))
 
 
 def mount(app: FastAPI) -> None:
@@ -44,9 +45,7 @@ def mount(app: FastAPI) -> None:
 
 def make_router(waiting: api_work.WaitingRoom) -> APIRouter:
     login = [Depends(HTTPBasic(auto_error=False))] if api_facts.door().users else []  # for /docs; the route decides
-    router = APIRouter(
-        prefix=PREFIX, route_class=GuardedRoute, tags=[host.TITLE], dependencies=login, responses=_REFUSALS
-    )
+    router = APIRouter(prefix=PREFIX, route_class=GuardedRoute, tags=[TITLE], dependencies=login, responses=_REFUSALS)
 
     # Not `async`: each runs on a thread of its own and the host's event loop stays free.
     @router.post("/generate", response_model=models.GenerateResponse, summary="Make a face speak")
