@@ -67,7 +67,7 @@ def running(host: str, data: Path, extension: Path = ROOT, *more: str) -> Iterat
     (extensions / EXTENSION).symlink_to(extension, target_is_directory=True)
     (extensions / "stand-in-image").symlink_to(ROOT / "tests" / "webui_extension", target_is_directory=True)
     port, log_file = _free_port(), data / "host.log"
-    command = [_python(host, folder), "launch.py", *_COMMON, *_FLAGS[host], "--data-dir", data, "--port", port, *more]
+    command = [python_of(host), "launch.py", *_COMMON, *_FLAGS[host], "--data-dir", data, "--port", port, *more]
     if host == "Forge":  # its own page is outside the data folder, which gradio 4 would not serve
         command += ["--gradio-allowed-path", folder]
     with log_file.open("wb") as log:
@@ -85,8 +85,10 @@ def running(host: str, data: Path, extension: Path = ROOT, *more: str) -> Iterat
         process.wait()
 
 
-def _python(host: str, folder: Path) -> str:
+def python_of(host: str) -> str:
     """The host's own, as its start script makes it, or what A1111_PYTHON or FORGE_PYTHON names."""
+    folder = checkout(host)
+    assert folder is not None
     return os.environ.get(f"{host.upper()}_PYTHON") or str(folder / "venv" / "bin" / "python")
 
 
