@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..networks.wav2lip import Layout, layout_96
 from ..networks.wav2lip_hq import layout_256, layout_288, layout_sam
+from ..networks.wav2lip_sized import layout_of_shapes
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -80,6 +81,20 @@ _GENERATORS = (
         {_first(0): (16, 6, 7, 7), _first(7): (1024, 1024, 3, 3), _ATTENTION: (1, 2, 7, 7), _LAST: (32, 80, 3, 3)},
         (_first(8),),
         _sam,
+    ),
+    Row(
+        "48",
+        "a Wav2Lip generator of 48 pixels (trained by this project)",
+        {_first(5): None, _LAST: None},
+        (_first(6), _ATTENTION),
+        layout_of_shapes,
+    ),
+    Row(
+        "192",
+        "a Wav2Lip generator of 192 pixels (trained by this project)",
+        {_first(7): (512, 512, 3, 3), _LAST: None},
+        (_first(8), _ATTENTION),
+        layout_of_shapes,
     ),
     # All layers follow from the shapes: a quarter of the channels of 96 and none of its residual layers, which gives
     # the published 1.26 M parameters and 0.15 GFLOP to the digit.

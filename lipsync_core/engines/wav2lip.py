@@ -7,7 +7,7 @@ were trained on pictures as OpenCV reads them, so BGR lives in this file, and no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,7 @@ class Wav2Lip:
     """A loaded generator, folded and in the runtime's precision.
 
     strength: 0 speaks like silence, 1 as heard, 2 goes twice as far from silence, in what the decoder is told.
+    mel_offset_ms: which sound it was taught for a frame; what the user asks for comes on top.
     """
 
     parts: Parts
@@ -104,6 +105,7 @@ class Wav2Lip:
     variant: str
     runtime: Runtime
     strength: float = 1.0
+    mel_offset_ms: float = 0.0
     name: str = "wav2lip"
     network: torch.nn.Module | None = field(default=None, repr=False)
 
@@ -113,6 +115,7 @@ class Wav2Lip:
 
     def listen(self, speech: Speech) -> Wav2LipPerformance:
         """Keeps the mel alone; windows are heard batch by batch, as they are needed."""
+        speech = replace(speech, mel_offset_ms=speech.mel_offset_ms + self.mel_offset_ms)
         return Wav2LipPerformance(self.parts, self.layout, speech, self.runtime, self.strength)
 
 
@@ -138,7 +141,17 @@ def load(path: Path | None, runtime: Runtime, settings: EngineSettings) -> Engin
     network = network.to(dtype=runtime.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     runtime.place(network, runtime.device)
     parts = _parts(network, runtime, settings.compile)
-    return Wav2Lip(parts, layout, variant, runtime, settings.strength, network=network)
+    return Wav2Lip(parts, layout, variant, runtime, settings.strength, trained_offset(path), network=network)
+
+
+def trained_offset(path: Path) -> float:
+    """ms, the rule of mel timing that a checkpoint was trained by; 0, the published rule, where it does not say."""
+    from ..weights import metadata_of
+
+    try:
+        return float(metadata_of(path).get("mel_offset_ms", 0.0))
+    except ValueError:
+        return 0.0
 
 
 def build(layout: Layout, tensors: dict[str, torch.Tensor], name: str) -> Generator:

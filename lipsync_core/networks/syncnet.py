@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import Layer, down, point, same, stack
+from .blocks import Layer, point, stack
 from .wav2lip import hearing
+from .wav2lip_sized import expert_layers
 
 
 class SyncNetColor(nn.Module):
@@ -18,23 +19,17 @@ class SyncNetColor(nn.Module):
     Returns two (N, 512) vectors of length 1 with no negative entry; their dot product in [0, 1] is the agreement.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 96, width: int = 32, frames: int = 5) -> None:
+        """size: px of the faces whose lower halves are seen. width: channels of the first layers. frames: at once.
+
+        As published: 96, 32, 5; others look at (N, 3 * frames, size / 2, size) and give (N, 16 * width).
+        """
         super().__init__()
-        self.face_encoder = stack(
-            [
-                Layer(15, 32, kernel=7, padding=3),
-                Layer(32, 64, kernel=5, stride=(1, 2), padding=1),
-                *same(64, 2),
-                *down(64, 128, 3),
-                *down(128, 256, 2),
-                *down(256, 512, 2),
-                *down(512, 512),
-                Layer(512, 512, padding=0),
-                point(512, 512),
-            ]
-        )
+        top = 16 * width
+        self.size = size
+        self.face_encoder = stack(expert_layers(size, width, 3 * frames))
         self.audio_encoder = stack(
-            hearing(32, (2, 2, 2, 2), (Layer(256, 512, padding=0), point(512, 512))),
+            hearing(width, (2, 2, 2, 2), (Layer(8 * width, top, padding=0), point(top, top))),
         )
 
     def forward(self, audio: torch.Tensor, face: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

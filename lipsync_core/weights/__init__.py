@@ -5,7 +5,7 @@ Importing it opens nothing and loads no torch. Everything that goes wrong is a `
 
 from .catalogue import Entry, WeightFile, entries, folders
 from .http import QUICK, Policy
-from .load import load_state_dict, shapes_of
+from .load import load_state_dict, metadata_of, shapes_of
 from .locate import get, locate, present, require
 from .manage import Recognise, Row, add, as_text, convert, list_weights, verify
 
@@ -15,6 +15,7 @@ __all__ = [
     "present",
     "load_state_dict",
     "shapes_of",
+    "metadata_of",
     "list_weights",
     "get",
     "add",

@@ -69,6 +69,11 @@ def shapes_of(path: Path, runtime: Runtime | None = None) -> dict[str, tuple[int
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """The free text in the header of a safetensors file; nothing for files of other kinds."""
+    return dict(read_header(path).metadata) if path.suffix.lower() == ".safetensors" else {}
+
+
 def kind_of(path: Path) -> str:
     """ "safetensors", "zip" (torch's own or TorchScript) or "pickle" (torch's old form), by the content."""
     try:
