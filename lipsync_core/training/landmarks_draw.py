@@ -7,6 +7,7 @@ and mouth; z towards the viewer. A head is turned in space, then its parts are p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +22,7 @@ Colour = tuple[float, float, float]
 
 CANVAS_PX = 128  # side of a finished picture
 CANVAS_UNITS = 4.2  # and what it shows of the world
-_PAINT_PX = 192  # side while it is painted
+PAINT_PX = 192  # side while it is painted
 _FRACTION_BITS = 4  # OpenCV draws polygons at 1/16 px
 
 
@@ -50,21 +51,21 @@ class Head:
         points[:, 2] -= 0.85
         turned = points @ self.turn.T
         flattened = turned[:, :2] * (1 + 0.06 * turned[:, 2:])
-        return np.asarray(_PAINT_PX / 2 + flattened * _PAINT_PX / CANVAS_UNITS)
+        return np.asarray(PAINT_PX / 2 + flattened * PAINT_PX / CANVAS_UNITS)
 
     def fill(self, points: Real, colour: Real) -> None:
         cv2.fillPoly(self.canvas, [_fixed(points)], _as_colour(colour), cv2.LINE_AA, _FRACTION_BITS)
 
     def line(self, points: Real, colour: Real, width: float) -> None:
-        thick = max(1, round(width * _PAINT_PX / CANVAS_UNITS))
+        thick = max(1, round(width * PAINT_PX / CANVAS_UNITS))
         cv2.polylines(self.canvas, [_fixed(points)], False, _as_colour(colour), thick, cv2.LINE_AA, _FRACTION_BITS)
 
     def glaze(self, points: Real, colour: Real, strength: float, softness: float) -> None:
         """Paint a soft-edged patch over what is there; softness in eye distances."""
-        sigma = max(0.4, softness * _PAINT_PX / CANVAS_UNITS)
+        sigma = max(0.4, softness * PAINT_PX / CANVAS_UNITS)
         reach = math.ceil(3 * sigma) + 1
-        left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, _PAINT_PX)
-        right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach, 0, _PAINT_PX)
+        left, top = np.clip(np.floor(points.min(axis=0)).astype(int) - reach, 0, PAINT_PX)
+        right, bottom = np.clip(np.ceil(points.max(axis=0)).astype(int) + reach, 0, PAINT_PX)
         if right <= left or bottom <= top:
             return
         mask = np.zeros((bottom - top, right - left), np.float32)
@@ -92,16 +93,26 @@ def _as_colour(colour: Real) -> Colour:
 
 def draw_head(rng: np.random.Generator) -> tuple[Pixels, Float]:
     """One head -> ((CANVAS_PX, CANVAS_PX, 3) uint8 RGB, (5, 2) float32 landmarks in its pixels)."""
-    head = _new_head(rng)
+    head = new_head(rng)
+    small, landmarks = paint(head, _paint_mouth)
+    return restyle(small, head.drawn, rng), landmarks
+
+
+def paint(head: Head, mouth: Callable[[Head], list[Real]]) -> tuple[Pixels, Float]:
+    """The whole head, back to front -> ((CANVAS_PX, CANVAS_PX, 3) uint8 RGB, (5, 2) landmarks in its pixels).
+
+    mouth: paints it and returns its corners. What else is seen follows from `head.rng` alone: a generator of the same
+    state paints the same person again.
+    """
     _paint_behind(head)
     _paint_face(head)
-    corners = _paint_mouth(head)
+    corners = mouth(head)
     nose = _paint_nose(head)
     eyes = _paint_eyes(head)
     _paint_in_front(head)
-    landmarks = np.stack([*eyes, nose, *corners]) * (CANVAS_PX / _PAINT_PX)
+    landmarks = np.stack([*eyes, nose, *corners]) * (CANVAS_PX / PAINT_PX)
     small = cv2.resize(head.canvas, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_AREA)
-    return restyle(np.asarray(small, dtype=np.uint8), head.drawn, rng), landmarks.astype(np.float32)
+    return np.asarray(small, dtype=np.uint8), landmarks.astype(np.float32)
 
 
 def _paint_eyes(head: Head) -> list[Real]:
@@ -114,7 +125,8 @@ def _paint_eyes(head: Head) -> list[Real]:
     return centres
 
 
-def _new_head(rng: np.random.Generator) -> Head:
+def new_head(rng: np.random.Generator) -> Head:
+    """Somebody, with nothing painted yet."""
     drawn = float(rng.random() ** 1.5)
     skin = np.array([1.0, rng.uniform(0.68, 0.95), rng.uniform(0.5, 0.95)]) * rng.uniform(60, 250)
     if rng.random() < 0.12:  # statues, robots, goblins
@@ -124,8 +136,8 @@ def _new_head(rng: np.random.Generator) -> Head:
         hair = rng.uniform(0, 255, 3)
     return Head(
         rng=rng,
-        turn=_turn(rng.normal(0, 0.28), rng.normal(0.0, 0.16), 0.0),
-        canvas=np.zeros((_PAINT_PX, _PAINT_PX, 3), np.uint8),
+        turn=turn_by(rng.normal(0, 0.28), rng.normal(0.0, 0.16), 0.0),
+        canvas=np.zeros((PAINT_PX, PAINT_PX, 3), np.uint8),
         skin=skin,
         hair=hair,
         mouth_y=0.5 + rng.normal(0, 0.05),
@@ -136,7 +148,7 @@ def _new_head(rng: np.random.Generator) -> Head:
     )
 
 
-def _turn(yaw: float, pitch: float, roll: float) -> Real:
+def turn_by(yaw: float, pitch: float, roll: float) -> Real:
     """Rotation matrix, radians: about the vertical, then the ear-to-ear axis, then the line of sight."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -154,10 +166,10 @@ def _paint_behind(head: Head) -> None:
     """Background, hair behind the head, shoulders, neck, ears."""
     rng = head.rng
     base = rng.uniform(0, 255, 3)
-    rough = soft_noise(rng, _PAINT_PX, int(rng.integers(2, 24)))[..., None]
+    rough = soft_noise(rng, PAINT_PX, int(rng.integers(2, 24)))[..., None]
     head.canvas = (base + rough * rng.uniform(-90, 90, 3)).clip(0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 5))):
-        where = _PAINT_PX * (rng.uniform(-0.2, 1.2, (1, 2)) + rng.normal(0, 0.2, (int(rng.integers(3, 7)), 2)))
+        where = PAINT_PX * (rng.uniform(-0.2, 1.2, (1, 2)) + rng.normal(0, 0.2, (int(rng.integers(3, 7)), 2)))
         head.fill(where, rng.uniform(0, 255, 3))
     if head.chance(0.85):
         length, wide = head.between(0.6, 2.6), head.half_width * head.between(1.05, 1.6)
@@ -205,7 +217,7 @@ def _paint_face(head: Head) -> None:
         head.glaze(head.place(x, y), head.skin * head.between(0.3, 0.9), head.between(0, 0.7) * shade, 0.1)
     if head.chance(0.15):
         _paint_beard(head)
-    mask = np.zeros((_PAINT_PX, _PAINT_PX), np.uint8)
+    mask = np.zeros((PAINT_PX, PAINT_PX), np.uint8)
     cv2.fillPoly(mask, [_fixed(outline)], 255, cv2.LINE_AA, _FRACTION_BITS)
     head.canvas = np.where(mask[..., None] > 127, head.canvas, before)
     if head.chance(0.2 + 0.6 * head.drawn):
@@ -302,7 +314,7 @@ def _paint_eye(head: Head, side: int) -> Real:
     before = head.canvas.copy()
     head.fill(almond, np.clip(head.skin * 0.3 + 170, 0, 255) * head.between(0.7, 1.0))
     _paint_iris(head, centre, opening, cartoon)
-    mask = np.zeros((_PAINT_PX, _PAINT_PX), np.uint8)
+    mask = np.zeros((PAINT_PX, PAINT_PX), np.uint8)
     cv2.fillPoly(mask, [_fixed(almond)], 255, cv2.LINE_8, _FRACTION_BITS)
     head.canvas = np.where(mask[..., None] > 127, head.canvas, before)
     lash = head.hair * head.between(0.0, 0.6)
@@ -362,5 +374,5 @@ def _paint_in_front(head: Head) -> None:
                 head.glaze(rim, tone, head.between(0, 0.9), 0.01)
         head.line(head.place(np.array([-0.22, 0, 0.22]), np.array([-0.5, -0.55, -0.5]), 0.2), tone, width)
     if head.chance(0.12):
-        where = _PAINT_PX * (head.rng.uniform(0.1, 0.9, (1, 2)) + head.rng.normal(0, 0.08, (5, 2)))
+        where = PAINT_PX * (head.rng.uniform(0.1, 0.9, (1, 2)) + head.rng.normal(0, 0.08, (5, 2)))
         head.fill(where, head.rng.uniform(0, 255, 3))
