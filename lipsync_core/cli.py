@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import cli_score
+from . import cli_score, cli_train
 from .cli_options import add_options, given_options
 from .cli_preview import add_preview
 from .cli_score import add_evaluate, add_score
+from .cli_train import add_prepare, add_train
 from .errors import Cancelled, LipSyncError, OutputError, UsageError
 from .options import LipSyncOptions
 from .runtime import Runtime, choose_device, choose_precision, default_model_dir
@@ -33,6 +34,8 @@ def add_commands(commands: Any) -> None:
     _add_weights(commands)
     add_score(commands, _add_shared).set_defaults(run=run_score)
     add_evaluate(commands, _add_shared).set_defaults(run=run_evaluate)
+    add_prepare(commands, _add_shared).set_defaults(run=run_prepare)
+    add_train(commands, _add_shared).set_defaults(run=run_train)
 
 
 def _add_sync(commands: Any) -> None:
@@ -237,6 +240,16 @@ def run_score(arguments: argparse.Namespace, wanted: Wanted) -> int:
 def run_evaluate(arguments: argparse.Namespace, wanted: Wanted) -> int:
     """`lipsync evaluate`."""
     return cli_score.run_evaluate(arguments, make_runtime(arguments, given_options(arguments), wanted), _print)
+
+
+def run_prepare(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """`lipsync prepare`."""
+    return cli_train.run_prepare(arguments, make_runtime(arguments, LipSyncOptions(), wanted), _print)
+
+
+def run_train(arguments: argparse.Namespace, wanted: Wanted) -> int:
+    """`lipsync train`."""
+    return cli_train.run_train(arguments, make_runtime(arguments, LipSyncOptions(), wanted), _print)
 
 
 def run_weights(arguments: argparse.Namespace, wanted: Wanted) -> int:
