@@ -77,14 +77,31 @@ function follow(widget, told) {
 }
 
 function addSpeech(node) {
-  let file = "";
-  const player = () => [...document.querySelectorAll("video")].find((each) => file && plays(each, file)) ?? null;
-  const view = new SpeechView(words(), player);
+  const found = finder(() => app.canvas.setDirty?.(true, true));
+  const view = new SpeechView(words(), found.player);
   addPart(node, "lipsync_speech", view.element, 84);
   node.lipsync = {
     show({ images: [video] = [], lipsync_report: [report] = [] }) {
-      file = video?.filename ?? "";
+      found.look(video?.filename ?? "");
       if (report) view.show(report);
+    },
+  };
+}
+
+/** Finds the page's own player of a file; `arrived` is called when it comes up, for the canvas then needs a redraw. */
+function finder(arrived) {
+  let [file, player, asked] = ["", null, 0];
+  return {
+    look(filename) {
+      [file, player, asked] = [filename, null, 0];
+    },
+    player() {
+      if (player?.isConnected) return player;
+      if (!file || performance.now() - asked < 400) return null;
+      asked = performance.now();
+      player = [...document.querySelectorAll("video")].find((each) => plays(each, file)) ?? null;
+      if (player) arrived();
+      return player;
     },
   };
 }
