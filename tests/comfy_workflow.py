@@ -59,7 +59,8 @@ def links_of(workflow: Json) -> dict[int, tuple[int, int]]:
     """Link number -> (node, output slot) that it comes from, past the nodes that are bypassed."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     origin = {link[0]: (link[1], link[2]) for link in workflow["links"]}
-    return {link: _past_bypassed(place, nodes, origin) for link, place in origin.items()}
+    wanted = [link[0] for link in workflow["links"] if nodes[link[3]].get("mode", 0) != BYPASSED]
+    return {link: _past_bypassed(origin[link], nodes, origin) for link in wanted}
 
 
 def _past_bypassed(
