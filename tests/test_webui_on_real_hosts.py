@@ -30,11 +30,16 @@ def need(name):
 
 
 @pytest.fixture(scope="module")
-def page(host):
-    with browser() as chromium:
-        context = chromium.new_context(viewport={"width": 1400, "height": 1000})
-        yield Page(context.new_page(), host)
-        context.close()
+def chromium():
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def page(host, chromium):
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    yield Page(context.new_page(), host)
+    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +169,15 @@ def test_reload_ui_brings_the_tab_back_working(host, page, short_voice):
 
 
 @pytest.mark.parametrize(("name", "broken"), [("A1111", "host"), ("Forge", "tab")])
-def test_what_breaks_at_load_is_said_in_the_tab_and_the_host_starts(name, broken, tmp_path):
+def test_what_breaks_at_load_is_said_in_the_tab_and_the_host_starts(name, broken, tmp_path, request):
     need(name)
     extension = tmp_path / "broken"
     keep = shutil.ignore_patterns(".git", ".venv*", "tests", "docs", "out", "__pycache__")
     shutil.copytree(ROOT, extension, ignore=keep)
     part = extension / "lipsync_webui" / f"{broken}.py"
     part.write_text(part.read_text(encoding="utf-8") + '\nraise RuntimeError("broken on purpose")\n', encoding="utf-8")
-    with running(name, tmp_path / "data", extension) as started, browser() as chromium:
+    chromium = request.getfixturevalue("chromium")  # only now: where nothing is tried, none is started
+    with running(name, tmp_path / "data", extension) as started:
         page = Page(chromium.new_page(), started)
         page.page.click("#tabs button:has-text('Lip Sync')")
         wait(lambda: "broken on purpose" in page.text("#tab_lipsync"), 20, "the reason")
