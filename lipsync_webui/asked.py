@@ -71,8 +71,8 @@ def save_picture(picture: Image.Image, folder: Path) -> Path:
 
 
 def voice_file(asked: Asked, face: Path) -> Path:
-    if asked["own_sound"] and int(asked["source_tab"]) != IMAGE:
-        return face
+    if asked.options.idle or (asked["own_sound"] and int(asked["source_tab"]) != IMAGE):
+        return face  # idle: no speech is read
     name = {SOUND: "sound", MICROPHONE: "microphone", FILE: "file"}[int(asked["speech_tab"])]
     voice = path_of(asked[name])
     if voice is None:

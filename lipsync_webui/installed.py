@@ -76,10 +76,11 @@ def _row(entry: object, ready: bool) -> Weights:
     )  # fmt: skip
 
 
-def checkpoint_names() -> list[str]:
-    """Names that the option `checkpoint` takes: what is here for an engine that needs one."""
+def checkpoint_names(purpose: str = "") -> list[str]:
+    """Names of what is here for a purpose of the catalogue ("enhancer", ...); "": for any engine that needs weights."""
     try:
-        return [row.name for row in weights() if row.ready and row.engine in engines_with_weights()]
+        purposes = [purpose] if purpose else engines_with_weights()
+        return [row.name for row in weights() if row.ready and row.engine in purposes]
     except LipSyncError:  # a catalogue that cannot be read: the status card says so
         return []
 

@@ -20,6 +20,8 @@ LAST = ("Output", "Performance")
 TITLES = {"Blend": "Mouth blend", "Silence": "Pauses", "Enhance": "Restoration", "Enhancement": "Restoration"}
 OPEN = ("Engine",)
 IN_SPEECH = ("speech_start", "speech_end", "speech_track")  # shown with the speech, not with their group
+# Options that take the name of a checkpoint: a list of those that are here, by what they are for ("" for any engine).
+CHECKPOINTS = {"checkpoint": "", "enhancer_checkpoint": "enhancer", "sharp_lips": "wav2lip"}
 _SLIDER_STEPS = 2200  # beyond this a number is easier typed than dragged
 _FEW = 4  # choices that are shown as buttons in a row
 
@@ -48,12 +50,12 @@ def build_group(name: str) -> Widgets:
 
 
 def build_rows(names: Iterable[str]) -> Widgets:
-    """Widgets two in a row; pictures, files and text get a row of their own."""
+    """Widgets two in a row, files beside files."""
     made: Widgets = {}
     names = list(names)
     while names:
         pair = [names.pop(0)]
-        if names and not _wide(pair[0]) and not _wide(names[0]):
+        if names and takes_file(pair[0]) == takes_file(names[0]):
             pair.append(names.pop(0))
         with gr.Row(elem_classes=["lipsync-row"]):
             for name in pair:
@@ -66,10 +68,10 @@ def widget(name: str) -> Any:
     rule, default = knobs()[name], defaults()[name]
     label = f"{rule.label} ({rule.unit})" if rule.unit else rule.label
     words = {"label": label, "elem_id": f"lipsync_{name}"}
-    if name == "checkpoint":
-        return _checkpoint(words, rule)
+    if name in CHECKPOINTS:
+        return _checkpoint(words, rule, CHECKPOINTS[name])
     if rule.file:
-        return compat.volatile(gr.File(**words))
+        return compat.volatile(gr.File(**words, height=90))
     component = _for_value(default, rule, {**words, "info": rule.help})
     return compat.volatile(component) if _of_one_file(name, default, rule) else component
 
@@ -87,8 +89,8 @@ def _for_value(default: Any, rule: Knob, words: dict[str, Any]) -> Any:
     return gr.Slider(minimum=rule.low, maximum=rule.high, step=rule.step, value=default, **words)
 
 
-def _checkpoint(words: dict[str, Any], rule: Knob) -> Any:
-    names = installed.checkpoint_names()
+def _checkpoint(words: dict[str, Any], rule: Knob, purpose: str) -> Any:
+    names = installed.checkpoint_names(purpose)
     return compat.volatile(gr.Dropdown(choices=["", *names], value="", info=rule.help, **words))
 
 
@@ -97,9 +99,9 @@ def _of_one_file(name: str, default: Any, rule: Knob) -> bool:
     return (isinstance(default, str) and not rule.choices) or name in IN_SPEECH or name == "face_index"
 
 
-def _wide(name: str) -> bool:
-    rule = knobs()[name]
-    return rule.file and name != "checkpoint"
+def takes_file(name: str) -> bool:
+    """True where a file of the user's is dropped."""
+    return knobs()[name].file and name not in CHECKPOINTS
 
 
 def _rows(group: str) -> list[str]:
@@ -113,7 +115,7 @@ def option_values(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]
 
 
 def _value(name: str, value: Any, default: Any) -> Any:
-    if knobs()[name].file and name != "checkpoint":
+    if takes_file(name):
         return str(compat.path_of(value) or "")
     if value is None:
         return default

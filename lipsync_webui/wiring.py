@@ -36,7 +36,7 @@ def _tabs(tab: Tab) -> None:
 
 def _status(tab: Tab) -> None:
     card = tab.status
-    shown = [card["card"], card["name"], tab.options["checkpoint"]]
+    shown = [card["card"], card["name"], *(tab.options[name] for name in widgets.CHECKPOINTS)]
     card["check"].click(fn=look_again, inputs=[], outputs=shown)
     card["ask"].click(
         fn=download.ask,
@@ -55,7 +55,7 @@ def look_again() -> list[Any]:
     return [
         status.card_html(),
         gr.update(choices=offered, value=offered[0] if offered else None),
-        gr.update(choices=["", *installed.checkpoint_names()]),
+        *(gr.update(choices=["", *installed.checkpoint_names(what)]) for what in widgets.CHECKPOINTS.values()),
     ]
 
 
@@ -69,13 +69,14 @@ def _presets(tab: Tab) -> None:
 
 
 def _restore(tab: Tab) -> None:
-    restorable = [name for name, rule in knobs().items() if not rule.file or name == "checkpoint"]
+    restorable = [name for name in knobs() if not widgets.takes_file(name)]
     outputs = [tab.options[name] for name in restorable]
 
     def fill(text: str) -> list[Any]:
         values = defaults() | read_infotext(text or "")
-        if values["checkpoint"] not in installed.checkpoint_names():
-            values["checkpoint"] = ""
+        for name, purpose in widgets.CHECKPOINTS.items():
+            if values[name] not in installed.checkpoint_names(purpose):
+                values[name] = ""
         return [gr.update(value=values[name]) for name in restorable]
 
     tab.inputs["restore_file"].change(
