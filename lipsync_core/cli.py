@@ -134,6 +134,8 @@ def run_sync(arguments: argparse.Namespace, wanted: Wanted) -> int:
 
     face = arguments.face_flag or arguments.face_file
     audio = arguments.audio_flag or (arguments.audio_file if not arguments.face_flag else arguments.face_file)
+    if arguments.idle and not audio:
+        audio = face  # nobody speaks, so it is not heard
     if not face or not audio or not arguments.output:
         raise UsageError("It takes a face, a voice and -o OUT: lipsync sync portrait.png speech.wav -o talking.mp4")
     options = given_options(arguments)

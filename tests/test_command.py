@@ -47,6 +47,12 @@ def test_one_command_makes_a_video_and_says_so(media, capsys):
     assert (media / "out.mp4").stat().st_size > 1000
 
 
+def test_without_a_voice_a_portrait_idles(media, capsys):
+    assert lipsync("sync", media / "face.png", "-o", media / "out.mp4", "--idle", "0.4", *QUICK) == 0
+    assert "10 frames" in capsys.readouterr().out
+    assert lipsync("sync", media / "face.png", "-o", media / "other.mp4", *QUICK) == 2
+
+
 def test_the_report_is_written_as_json(media):
     report = media / "report.json"
     lipsync("sync", media / "face.png", media / "voice.wav", "-o", media / "o.mp4", "--report", report, *QUICK)

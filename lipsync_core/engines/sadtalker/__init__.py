@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base import EngineSpec
-from .load import detect, first_choice, load
+from .published import detect, first_choice, load
 
 SPEC = EngineSpec(
     label="SadTalker (needs checkpoints)",

@@ -1,4 +1,4 @@
-"""What the engine asks of its networks, in plain arrays; `load.py` puts the published ones behind it."""
+"""What the engine asks of its networks, in plain arrays; `published.py` puts the published ones behind it."""
 
 from __future__ import annotations
 
