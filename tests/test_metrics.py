@@ -14,6 +14,7 @@ from lipsync_core.errors import InputError, UsageError
 from lipsync_core.metrics import crops, filelists, motion, pictures, sync, syncnets, table
 from lipsync_core.metrics.mfcc import MfccStream, mfcc
 from lipsync_core.metrics.score import Judges, Score, Wish, score_video
+from lipsync_core.metrics.seam import edge_of_lower_face, seam
 from lipsync_core.networks.syncnet import SyncNetColor
 from lipsync_core.networks.syncnet_v2 import SyncNetV2
 from lipsync_core.options import LipSyncOptions
@@ -226,6 +227,26 @@ def test_the_frechet_distance_works_with_fewer_pictures_than_features():
     a, b = rng.standard_normal((5, 64)), rng.standard_normal((7, 64)) + 1
     assert pictures.frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
     assert pictures.frechet_distance(a, b) > 30
+
+
+def a_face(side: int = 120):
+    """Skin with a soft texture, and its landmarks."""
+    rng = np.random.default_rng(4)
+    skin = cv2.GaussianBlur(rng.normal(150, 60, (side, side, 3)).astype(np.float32), (0, 0), 4)
+    points = np.array([[0.31, 0.40], [0.69, 0.40], [0.50, 0.60], [0.35, 0.78], [0.65, 0.78]], np.float32) * side
+    return skin.clip(0, 255).astype(np.uint8), points
+
+
+def test_a_hard_edge_around_the_lower_face_is_a_seam_and_an_untouched_face_is_none():
+    face, points = a_face()
+    assert seam([face], [face], [points])[0] == pytest.approx(1)
+    edge = edge_of_lower_face(face.shape[:2], points)
+    inside = cv2.morphologyEx(edge.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((99, 99), np.uint8)) > 0
+    pasted = np.where(cv2.erode(inside.astype(np.uint8), np.ones((5, 5)))[..., None] > 0, face * 0.7, face).astype(
+        np.uint8
+    )
+    assert seam([pasted], [face], [points])[0] > 3
+    assert np.isnan(seam([face], [face], [np.full((5, 2), np.nan, np.float32)])[0])
 
 
 # ---------------------------------------------------------------------------------------------------- motion

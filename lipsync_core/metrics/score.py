@@ -21,6 +21,7 @@ from .crops import box_crops, tracked_crops, whole_frames
 from .learned import Fid, csim_measure, lpips_measure
 from .motion import jitter, mouth_motion, mouth_stillness, speaking_frames
 from .pictures import Measure, psnr, ssim
+from .seam import seam
 from .sync import FPS, Sync, SyncNetwork, score_sync
 from .syncnets import Sound, listen, scorer
 
@@ -132,6 +133,7 @@ def comparisons(runtime: Runtime) -> dict[str, Measure]:
     found = {
         "PSNR face": psnr,
         "SSIM face": ssim,
+        "seam": seam,
         "LPIPS face": lpips_measure(),
         "CSIM face": csim_measure(runtime),
     }
