@@ -229,10 +229,10 @@ def test_the_frechet_distance_works_with_fewer_pictures_than_features():
     assert pictures.frechet_distance(a, b) > 30
 
 
-def a_face(side: int = 120):
+def a_face(side: int = 120, high: int = 140):
     """Skin with a soft texture, and its landmarks."""
     rng = np.random.default_rng(4)
-    skin = cv2.GaussianBlur(rng.normal(150, 60, (side, side, 3)).astype(np.float32), (0, 0), 4)
+    skin = cv2.GaussianBlur(rng.normal(150, 60, (high, side, 3)).astype(np.float32), (0, 0), 4)
     points = np.array([[0.31, 0.40], [0.69, 0.40], [0.50, 0.60], [0.35, 0.78], [0.65, 0.78]], np.float32) * side
     return skin.clip(0, 255).astype(np.uint8), points
 

@@ -29,7 +29,7 @@ def edge_of_lower_face(shape: tuple[int, int], landmarks: Float) -> NDArray[np.b
     whole = torch.zeros(1, 1, 1, 1).expand(1, 3, max(height, width), max(height, width))
     face = FaceBatch(0, whole, identity, landmarks[None].astype(np.float32), box)
     mask = mask_faces(face, "lower_face", MaskSettings("lower_face"), (width, height))
-    weights = mask.cut(np.array([0]), np.zeros((1, 2), np.int64), (width, height), "cpu")[0, 0].numpy()
+    weights = mask.cut(np.array([0]), np.zeros((1, 2), np.int64), (height, width), "cpu")[0, 0].numpy()
     return np.asarray((weights > _BAND[0]) & (weights < _BAND[1]))
 
 
