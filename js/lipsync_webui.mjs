@@ -1,5 +1,8 @@
 // The Lip Sync tab of A1111 and Forge: what its buttons call by name, and what the page does for it.
-// Uses the host's global functions: gradioApp, randomId, requestProgress, showSubmitButtons, onUiTabChange.
+// Uses the host's global functions: gradioApp, randomId, requestProgress, showSubmitButtons, onUiTabChange, updateInput.
+
+import { FacePicker } from "./face_picker.mjs";
+import { wordsFor } from "./words.mjs";
 
 const byId = (id) => gradioApp().getElementById(id);
 
@@ -26,6 +29,22 @@ function showSourceVideo() {
   byId("lipsync_source")?.querySelectorAll("button")[1]?.click();
 }
 
+/** After a preview: its faces, to click one or to draw a box. What is chosen goes through a hidden text box. */
+let picker = null;
+function showFaces(text) {
+  const place = byId("lipsync_picker");
+  if (!text || !place) return [];
+  picker ??= new FacePicker(wordsFor(navigator.language), (choice) => {
+    const box = gradioApp().querySelector("#lipsync_choice textarea, #lipsync_choice input");
+    box.value = JSON.stringify(choice);
+    updateInput(box);
+  });
+  if (picker.element.parentElement !== place) place.replaceChildren(picker.element);
+  place.classList.add("lipsync-found");
+  picker.show(JSON.parse(text));
+  return [];
+}
+
 /** "Animate after generation" uses the tab's settings: they are carried over when the tab is left. */
 let inFront = false;
 function rememberOnLeaving() {
@@ -37,5 +56,6 @@ function rememberOnLeaving() {
 
 window.switch_to_lipsync = switchToLipSync;
 window.submit_lipsync = submitLipSync;
+window.lipsync_show_faces = showFaces;
 window.lipsync_show_source_video = showSourceVideo;
 onUiTabChange(rememberOnLeaving);

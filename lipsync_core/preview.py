@@ -33,11 +33,12 @@ _SPEAKS, _OTHER = (64, 220, 96), (235, 170, 40)  # RGB of the boxes
 
 @dataclass(frozen=True)
 class Preview:
-    """faces, mask, result: (H, W, 3) uint8 RGB. boxes_xyxy: (K, 4) float32 px, from left to right.
+    """picture (as it is), faces, mask, result: (H, W, 3) uint8 RGB. boxes_xyxy: (K, 4) float32 px, from left to right.
 
     speaking: (K,) bool. seconds: of the speech.
     """
 
+    picture: Pixels
     faces: Pixels
     mask: Pixels
     result: Pixels
@@ -102,7 +103,9 @@ def _draw(
         result = perform(actor, result, frame, runtime)
     boxes = np.stack([track.boxes_xyxy[0] for track in faces.tracks])
     speaking = _speaking(boxes, cast, frame)
-    return Preview(_boxed(picture, boxes, speaking), _tinted(picture, mask[0]), result[0], boxes, speaking, seconds)
+    return Preview(
+        picture, _boxed(picture, boxes, speaking), _tinted(picture, mask[0]), result[0], boxes, speaking, seconds
+    )
 
 
 def _mask(actor: Actor, picture: Pixels, frame: int, runtime: Runtime) -> Pixels:

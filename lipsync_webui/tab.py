@@ -151,13 +151,14 @@ def _right() -> Widgets:
         made["infotext"] = gr.HTML(elem_id="html_info_lipsync", elem_classes="infotext")
         made["text"] = gr.Textbox(visible=False, elem_id="generation_info_lipsync")
         made["log"] = gr.HTML(elem_id="html_log_lipsync", elem_classes="html-log")
+        gr.HTML("<div id='lipsync_picker'></div>", elem_id="lipsync_picker_box")
         made["preview_gallery"] = gr.Gallery(
-            label="Preview of one frame",
-            columns=3,
-            object_fit="contain",
-            height="auto",
+            label="Preview of one frame", columns=2, object_fit="contain", height="auto",
             elem_id="lipsync_preview_gallery",
-        )
+        )  # fmt: skip
+        made["faces"] = gr.Textbox(visible=False, elem_id="lipsync_faces_found")
+        # The page writes into this one, so it has to be there, if unseen.
+        made["choice"] = compat.volatile(gr.Textbox("", show_label=False, elem_id="lipsync_choice"))
     return made
 
 

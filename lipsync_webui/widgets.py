@@ -57,7 +57,7 @@ def build_rows(names: Iterable[str]) -> Widgets:
         pair = [names.pop(0)]
         if names and takes_file(pair[0]) == takes_file(names[0]):
             pair.append(names.pop(0))
-        with gr.Row(elem_classes=["lipsync-row"]):
+        with gr.Row(elem_classes=["lipsync-widgets"]):
             for name in pair:
                 made[name] = widget(name)
     return made

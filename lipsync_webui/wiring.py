@@ -107,11 +107,17 @@ def _run(tab: Tab) -> None:
         **compat.js("submit_lipsync"),
     )
     results["preview"].click(
-        fn=call_queue.wrap_gradio_gpu_call(looking.preview, extra_outputs=[None]),
+        fn=call_queue.wrap_gradio_gpu_call(looking.preview, extra_outputs=looking.NOTHING),
         inputs=[results["task"], results["preview_at"], *tab.asked()],
-        outputs=[results["preview_gallery"], results["log"]],
+        outputs=[results["preview_gallery"], results["faces"], results["log"]],
         show_progress=False,
         **compat.js("submit_lipsync"),
+    ).then(fn=None, inputs=[results["faces"]], outputs=None, **compat.js("lipsync_show_faces"))
+    results["choice"].change(
+        fn=looking.choose_face,
+        inputs=[results["choice"]],
+        outputs=[tab.options[name] for name in ("which_face", "face_point", "box")],
+        show_progress=False,
     )
 
 

@@ -83,8 +83,19 @@ def test_one_frame_is_previewed_with_its_face_and_mask(page):
     page.open_tab()
     page.page.click("#lipsync_preview")
     page.finish()
-    assert page.page.locator("#lipsync_preview_gallery img").count() >= 3
+    assert page.page.locator("#lipsync_preview_gallery img").count() >= 2
     assert "1 face found" in page.text("#html_log_lipsync")
+
+
+def test_a_face_is_chosen_by_a_click_on_the_preview(page):
+    canvas = page.page.locator("#lipsync_picker canvas")
+    canvas.click()
+    wait(lambda: page.value("#lipsync_which_face input") == "point", 10, "the way to choose")
+    across, down = map(int, page.value("#lipsync_face_point textarea, #lipsync_face_point input").split(","))
+    assert 300 < across < 470
+    assert 250 < down < 450
+    page.page.click("#lipsync_picker button")
+    wait(lambda: page.value("#lipsync_which_face input") == "largest", 10, "the automatic choice")
 
 
 def test_the_settings_of_a_result_are_restored_from_its_file(host, page, short_voice):

@@ -219,12 +219,39 @@ def test_one_frame_shows_faces_mask_and_result(tmp_path):
 
     from lipsync_webui import looking
 
-    preview = call_queue.wrap_gradio_gpu_call(looking.preview, extra_outputs=[None])
-    pictures, text = preview("task(x)", 0, *request(tmp_path, sound=None))
-    assert [words.split(" at ")[0] for _, words in pictures] == ["Faces", "Mask", "Result"]
+    preview = call_queue.wrap_gradio_gpu_call(looking.preview, extra_outputs=looking.NOTHING)
+    pictures, faces, text = preview("task(x)", 0, *request(tmp_path, sound=None))
+    assert [words.split(" at ")[0] for _, words in pictures] == ["Mask", "Result"]
     assert {picture.size for picture, _ in pictures} == {(384, 384)}
     assert "1 face found" in text
     assert "demo's voice" in text
+    found = json.loads(faces)
+    assert (found["width"], found["height"], found["chosen"]) == (384, 384, [0])
+    left, top, right, bottom = found["boxes"][0]
+    assert 80 < left < right < 300
+    assert 40 < top < bottom < 300
+    assert found["url"].startswith("data:image/jpeg;base64,/9j/")
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ('{"point": [100.4, 80]}', ["point", "100,80", ""]),
+        ('{"box": [10, 20.2, 30, 40.9]}', ["largest", "", "10,20,30,41"]),
+        ("{}", ["largest", "", ""]),
+    ],
+)
+def test_a_face_that_is_clicked_becomes_options(choice, expected):
+    from lipsync_webui import looking
+
+    assert [update["value"] for update in looking.choose_face(choice)] == expected
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[1]", '{"point": "x"}', '{"box": [{}]}'])
+def test_a_choice_that_makes_no_sense_changes_nothing(text):
+    from lipsync_webui import looking
+
+    assert all("value" not in update for update in looking.choose_face(text))
 
 
 def test_settings_come_back_from_a_result(tmp_path):
