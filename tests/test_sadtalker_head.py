@@ -1,5 +1,6 @@
 """A moving head from portrait to video, with a renderer that moves the crop as the head moves."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -11,8 +12,9 @@ from PIL import Image
 from sadtalker_world import StubParts, portrait, use_stub
 
 from bench.checkpoints import quarter_wav2lip
-from lipsync_core import heads
+from lipsync_core import assembly, heads
 from lipsync_core.engines.wav2lip import Wav2LipPerformance
+from lipsync_core.enhancers.choose import ChosenEnhancer
 from lipsync_core.errors import Cancelled, InputError, OutOfMemoryError, UsageError, WeightsError
 from lipsync_core.face.landmarks import LandmarkFinder
 from lipsync_core.options import LipSyncOptions
@@ -244,6 +246,35 @@ def test_sharp_lips_follow_the_moving_head(parts, face, voice, tmp_path, monkeyp
     assert change[:40].max() <= 12, "nothing else"
     corners = np.array([-matrix[:, 2] / matrix[[0, 1], [0, 1]] for _, _, matrix in seen])
     assert np.ptp(corners, axis=0).max() > 2, "px that the box moves with the head"
+
+
+@dataclass(frozen=True)
+class Inverter:
+    """An enhancer whose work can be seen."""
+
+    seen: list[torch.Tensor]
+    name: str = "inverter"
+    backend: str = "test"
+    precision: str = "fp32"
+
+    def restore(self, faces: torch.Tensor) -> torch.Tensor:
+        self.seen.extend(faces.clone())
+        return 1 - faces
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+def test_an_enhancer_follows_in_the_same_run(parts, face, voice, tmp_path, monkeypatch, sharp):
+    enhancer = Inverter([])
+    chosen = ChosenEnhancer("inverter", enhancer)
+    lips = str(quarter_wav2lip(tmp_path)) if sharp else ""
+    options = {"sharp_lips": lips, "roll": "-14,14", "enhance_region": "face"}
+    plain = frames_of(face, voice, tmp_path, **options)
+    monkeypatch.setattr(assembly, "choose_an_enhancer", lambda *_: chosen)
+    enhanced, report = run(face, voice, tmp_path, **options)
+    assert len(enhancer.seen) == report.frames == 20
+    change = np.abs(decoded(enhanced).astype(int) - plain).mean(axis=3)
+    assert change[:, 60:90, 50:80].mean() > 10, "the face"
+    assert change[:, :10].max() < 20, "not the top of the picture"
 
 
 @pytest.mark.parametrize("mode", ["full", "crop"])

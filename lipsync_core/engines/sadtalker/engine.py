@@ -20,7 +20,7 @@ from .parts import Parts
 from .performance import SadTalkerPerformance, perform
 from .portrait import read
 
-_CROP_PX, _CROP_MARGIN = 1024, 1.6
+_CROP_PX, _CROP_MARGIN = 4096, 1.6  # never halved
 
 
 @dataclass(frozen=True)
