@@ -135,17 +135,19 @@ const service = {
   async list() {
     return answer(await api.fetchApi("/lipsync/weights"));
   },
-  async start(name, acceptLicence) {
-    const body = JSON.stringify({ name, accept_licence: acceptLicence });
-    const headers = { "Content-Type": "application/json" };
-    return answer(await api.fetchApi("/lipsync/weights/get", { method: "POST", headers, body }));
-  },
+  start: (name, acceptLicence) => post("/lipsync/weights/get", { name, accept_licence: acceptLicence }),
+  cancel: (name) => post("/lipsync/weights/cancel", { name }),
   watch(listener) {
     const told = ({ detail }) => listener(detail);
     api.addEventListener("lipsync.weights", told);
     return () => api.removeEventListener("lipsync.weights", told);
   },
 };
+
+async function post(path, values) {
+  const headers = { "Content-Type": "application/json" };
+  return answer(await api.fetchApi(path, { method: "POST", headers, body: JSON.stringify(values) }));
+}
 
 async function answer(response) {
   const data = await response.json().catch(() => ({}));

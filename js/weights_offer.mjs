@@ -1,6 +1,6 @@
 // The list of weights with a download for each, its licence accepted once. Knows the page, not the host:
-// `service` has list() -> { folder, items, acknowledged }, start(name, acceptLicence) and, to be told of progress,
-// watch(listener) -> stop, where listener gets { name, done, total, state, error }.
+// `service` has list() -> { folder, items, acknowledged }, start(name, acceptLicence), cancel(name) and, to be told of
+// progress, watch(listener) -> stop, where listener gets { name, done, total, state, error }.
 import { loadStyle, make } from "./element.mjs";
 import { fileSize } from "./timeline.mjs";
 
@@ -80,8 +80,11 @@ export class WeightsOffer {
       tick?.parentElement.remove();
     }
     row.append(bar, fault);
-    button.addEventListener("click", () => this.start(item, button, Boolean(tick?.checked) || acknowledged));
-    this.rows.set(item.name, { button, bar, fault });
+    button.addEventListener("click", () => {
+      if (this.rows.get(item.name).running) this.service.cancel(item.name);
+      else this.start(item, button, Boolean(tick?.checked) || acknowledged);
+    });
+    this.rows.set(item.name, { button, bar, fault, running: false });
     return row;
   }
 
@@ -116,11 +119,16 @@ export class WeightsOffer {
   progress({ name, done, total, state, error }) {
     const row = this.rows.get(name);
     if (!row) return;
-    row.bar.hidden = state !== "running";
+    row.running = state === "running";
+    row.bar.hidden = !row.running;
     if (total > 0) row.bar.value = done / total;
     else row.bar.removeAttribute("value");
     row.fault.hidden = !error;
     row.fault.textContent = error ?? "";
+    if (row.running) {
+      row.button.disabled = false;
+      row.button.textContent = this.words.cancel;
+    }
     if (state === "done") this.settle(row.button, this.words.done);
     if (state === "failed" || state === "cancelled") {
       row.button.disabled = false;

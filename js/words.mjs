@@ -7,7 +7,7 @@ const EN = {
       ? "No face found. Drag a box around it."
       : `${count} ${count === 1 ? "face" : "faces"}. Click one, or drag a box.`,
   faceChosen: "This face speaks. Run to use it.",
-  boxDrawn: "The box you drew is used on every frame.",
+  boxDrawn: "Your box is used on every frame.",
   automatic: "Automatic",
   speechEmpty: "The speech appears here after a run.",
   frames: (count) => `${count} frames`,
@@ -22,6 +22,7 @@ const EN = {
   licence: "Licence",
   page: "Its page",
   download: "Download",
+  cancel: "Cancel",
   here: "Here",
   byHand: "No address serves it directly. Download it from its page and put it into the folder above.",
   waiting: "Waiting…",
@@ -31,12 +32,12 @@ const EN = {
 };
 
 const ZH = {
-  facesEmpty: "先运行一次以查看人脸,然后点选一张脸,或拖动画框。",
-  facesFound: (count) => (count === 0 ? "未找到人脸。请拖动鼠标画一个框。" : `${count} 张人脸。点选一张,或拖动画框。`),
+  facesEmpty: "先运行一次以查看人脸，然后点选一张脸，或拖动画框。",
+  facesFound: (count) => (count === 0 ? "未找到人脸。请拖动鼠标画一个框。" : `${count} 张人脸。点选一张，或拖动画框。`),
   faceChosen: "将由这张脸说话。运行后生效。",
   boxDrawn: "每一帧都使用您画的框。",
   automatic: "自动",
-  speechEmpty: "运行后,这里会显示语音波形。",
+  speechEmpty: "运行后，这里会显示语音波形。",
   frames: (count) => `${count} 帧`,
   withoutFace: (count) => `${count} 帧无人脸`,
   menuImage: "为此图像对口型",
@@ -49,12 +50,13 @@ const ZH = {
   licence: "许可协议",
   page: "下载页面",
   download: "下载",
+  cancel: "取消",
   here: "已就绪",
-  byHand: "没有可直接下载的地址。请从其页面下载,并放入上述文件夹。",
+  byHand: "没有可直接下载的地址。请从其页面下载，并放入上述文件夹。",
   waiting: "请稍候…",
   done: "完成。请重新运行。",
   close: "关闭",
-  unreachable: "无法读取权重列表。服务器是否正在运行?",
+  unreachable: "无法读取权重列表。服务器是否正在运行？",
 };
 
 const JA = {
@@ -77,6 +79,7 @@ const JA = {
   licence: "ライセンス",
   page: "配布ページ",
   download: "ダウンロード",
+  cancel: "中止",
   here: "導入済み",
   byHand: "直接ダウンロードできるアドレスがありません。配布ページから入手し、上のフォルダーに置いてください。",
   waiting: "待機中…",
@@ -105,6 +108,7 @@ const KO = {
   licence: "라이선스",
   page: "배포 페이지",
   download: "다운로드",
+  cancel: "취소",
   here: "설치됨",
   byHand: "바로 받을 수 있는 주소가 없습니다. 배포 페이지에서 받아 위 폴더에 넣으세요.",
   waiting: "대기 중…",
