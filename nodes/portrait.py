@@ -13,6 +13,11 @@ from .hero import AUTO_BATCH, file_inputs, make_video, wanted_enhancer
 from .host import checked_images, opened, sound_file
 from .schema import hidden_option, option, output, socket
 
+# What moves the whole head listens to these (engine sadtalker).
+_HEAD = (
+    "preprocess", "head_size", "still", "pose_style", "expression_scale", "yaw", "pitch", "roll",
+    "blink_video", "pose_video", "drive_video", "sharp_lips",
+)  # fmt: skip
 _LEFT_TO_THE_CORE = {"which_face": "largest", "fit": "loop"}
 
 
@@ -48,6 +53,7 @@ class LipSyncPortrait(io.ComfyNode):
                 hidden_option("batch_size", AUTO_BATCH),
                 hidden_option("box"),
                 hidden_option("face_point"),
+                *(hidden_option(name) for name in _HEAD),
                 socket(
                     io.UpscaleModel,
                     "enhancer",
