@@ -4,6 +4,7 @@ endtoend   frames a second of the whole job, decode to encode
 memory     ten minutes against thirty seconds of 720p
 sadtalker  memory of a moving head against its length, with the renderer and without it
 original   the original's inference.py side by side; needs WAV2LIP_DIR, a checkout of it
+renderer   SadTalker's renderer beside the original's; needs SADTALKER_DIR, a checkout of it
 
 Machines differ and are noisy: every table names the machine, and comparisons are made in one run.
 """
@@ -20,13 +21,14 @@ import torch
 
 from lipsync_core.runtime import cpu_computes_bf16
 
-from . import compare, endtoend, memory, sadtalker
+from . import compare, endtoend, memory, renderer, sadtalker
 
 BENCHES: dict[str, Callable[[Path], str]] = {
     "endtoend": endtoend.run,
     "memory": memory.run,
     "sadtalker": sadtalker.run,
     "original": compare.run,
+    "renderer": renderer.run,
 }
 
 

@@ -67,10 +67,14 @@ def test_every_tensor_of_the_published_file_finds_its_place(served):
     assert not any("encoder.classbias" in name or "netD" in name for name in networks.pose.state_dict())
 
 
-def test_only_the_generator_computes_in_half_precision(served):
+def test_only_what_runs_for_every_frame_computes_in_half_precision(served):
     networks = load_networks(served(hollow()), Runtime(precision="bf16"))
-    assert {p.dtype for p in networks.generator.parameters()} == {torch.bfloat16}
-    assert {p.dtype for p in networks.keypoints.parameters()} == {torch.float32}
+    generator = networks.generator
+    motion = generator.dense_motion_network
+    for part in (generator.decoder, generator.third, generator.fourth, motion.hourglass, motion.mask):
+        assert {p.dtype for p in part.parameters()} == {torch.bfloat16}
+    for part in (generator.first, generator.resblocks_3d, motion.compress, networks.keypoints, networks.coefficients):
+        assert {p.dtype for p in part.parameters()} == {torch.float32}
 
 
 def test_weights_of_convolutions_lie_channels_last(served):

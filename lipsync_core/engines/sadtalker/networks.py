@@ -40,8 +40,8 @@ _MAPPING_TRAINING = ("discriminator.",)  # in mapping_*.pth.tar, for training al
 class Networks:
     """Everything of one checkpoint, on the runtime's device, in eval mode.
 
-    generator computes in the runtime's precision, takes and gives fp32; the others are fp32, for they are small or run
-    once for a source.
+    What the generator does for every frame is in the runtime's precision, all else in fp32: it is small, or runs once
+    for a source. Everything takes and gives fp32.
     """
 
     coefficients: CoefficientNetwork
@@ -77,13 +77,14 @@ def load_networks(path: Path, runtime: Runtime, compiled: bool = False) -> Netwo
     file = shown_name(path)
     told = build_network(pose.PoseNetwork, parts.pop(POSE), file)
     told.forget_training()
-    painter = build_network(generator.Generator, parts.pop(GENERATOR), file)
+    painter = ready(build_network(generator.Generator, parts.pop(GENERATOR), file), runtime)
+    painter.compute_in(runtime.dtype)
     networks = Networks(
         _small(build_network(coefficients.CoefficientNetwork, parts.pop(COEFFICIENTS), file), runtime),
         _small(build_network(expression.ExpressionNetwork, parts.pop(EXPRESSION), file), runtime),
         _small(told, runtime),
-        _ready(build_network(keypoints.KeypointDetector, parts.pop(KEYPOINTS), file), runtime, half=False),
-        _ready(painter, runtime, half=True),
+        ready(build_network(keypoints.KeypointDetector, parts.pop(KEYPOINTS), file), runtime),
+        painter,
     )
     if compiled:
         _compile(networks.generator, runtime)
@@ -132,13 +133,13 @@ def _small(network: Network, runtime: Runtime) -> Network:
     return network.to(device=runtime.device, dtype=torch.float32)
 
 
-def _ready(network: Network, runtime: Runtime, half: bool) -> Network:
-    """Folded, on the device, channels last: what convolutions like best everywhere."""
+def ready(network: Network, runtime: Runtime) -> Network:
+    """Folded, on the device, in fp32, channels last: what convolutions like best everywhere."""
     import torch
 
     from ...networks.sadtalker.layers import fold
 
-    network = fold(network).to(device=runtime.device, dtype=runtime.dtype if half else torch.float32)
+    network = fold(network).to(device=runtime.device, dtype=torch.float32)
     for parameter in network.parameters():
         if parameter.dim() in _LAST:
             parameter.data = parameter.data.contiguous(memory_format=getattr(torch, _LAST[parameter.dim()]))

@@ -56,15 +56,22 @@ class Generator(nn.Module):
         """neutral: (1, 15, 3), the source's own keypoints. driving: (N, 15, 3). Returns (N, 3, S, S) RGB in [0, 1]."""
         return self.paint(source, self.move(source, neutral, driving))
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """What runs for every frame computes in `dtype`; the source is looked at in fp32 always, for its features are
+        in every frame, and an error in them too."""
+        motion = self.dense_motion_network
+        for part in (motion.hourglass, motion.mask, motion.occlusion, self.third, self.fourth, self.decoder):
+            part.to(dtype)
+
     def look(self, picture: torch.Tensor) -> Source:
-        """(1, 3, S, S) RGB in [0, 1] -> what every frame is drawn from."""
-        x = self.first(picture.to(self.second.weight.dtype))
+        """(1, 3, S, S) fp32 RGB in [0, 1] -> what every frame is drawn from."""
+        x = self.first(picture)
         for block in self.down_blocks:
             x = block(x)
         x = self.second(x).unflatten(1, (FEATURES, DEPTH))
         for block in self.resblocks_3d.values():
             x = block(x)
-        return Source(x.float(), self.dense_motion_network.squeeze(x))
+        return Source(x, self.dense_motion_network.squeeze(x))
 
     def move(self, source: Source, neutral: torch.Tensor, driving: torch.Tensor) -> Motion:
         """Where every point of the source goes in each frame."""

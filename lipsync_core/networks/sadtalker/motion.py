@@ -82,7 +82,7 @@ class DenseMotion(nn.Module):
 
     def squeeze(self, features: torch.Tensor) -> torch.Tensor:
         """(1, 32, D, H, W) -> (1, 4, D, H, W) fp32; the same for every frame of a source."""
-        return F.relu(self.norm(self.compress(features))).float()
+        return F.relu(self.norm(self.compress(features)))
 
     def forward(self, squeezed: torch.Tensor, source: torch.Tensor, driving: torch.Tensor) -> Motion:
         """squeezed: (1, 4, D, H, W). source: (1, 15, 3) keypoints. driving: (N, 15, 3)."""
@@ -93,8 +93,12 @@ class DenseMotion(nn.Module):
         mask = self.mask(maps).float().softmax(dim=1)
         # What is left is not scaled up again: so the networks were trained.
         deformation = torch.einsum("nkdhw,nkdhwc->ndhwc", mask.where(mask >= _LEAST, 0), moved)
-        occlusion = torch.sigmoid(self.occlusion(maps.flatten(1, 2)).float())
-        return Motion(mask, deformation, occlusion)
+        return Motion(mask, deformation, torch.sigmoid(self._hidden(maps).float()))
+
+    def _hidden(self, maps: torch.Tensor) -> torch.Tensor:
+        """(N, 112, D, H, W) -> (N, 1, H, W): all layers of space weighed at once, where they lie."""
+        weight = self.occlusion.weight.view(1, _OUT, DEPTH, *self.occlusion.kernel_size)
+        return F.conv3d(maps, weight, self.occlusion.bias, padding=(0, *self.occlusion.padding))[:, :, 0]
 
     def _seen(
         self, squeezed: torch.Tensor, moved: torch.Tensor, source: torch.Tensor, driving: torch.Tensor
