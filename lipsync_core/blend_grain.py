@@ -1,7 +1,7 @@
 """How much grain a frame has around a mouth that its new face lacks, and for how long that grain stays in place.
 
 Along the rim of the mask the new face and the frame show the same skin: what only the frame has there, in its two
-finest bands, is grain. Medians over squares along the rim are compared, which edges and folds hardly move.
+finest bands, is grain. Medians of squares along the rim are compared, which edges and folds hardly move.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ TILES, TILE = 8, 24  # squares along the rim, and their side in frame px
 _MEDIAN_TO_SPREAD = 1.4826  # of a normal distribution
 _LEAST = 0.2  # of the frame's variance: less is not noticed, and reading between pixels alone takes as much
 _MOST = 10.0  # grey levels
+_CALM = TILES // 4  # how many squares lack less than what counts
 _MEMORY_ROWS = 8  # changes are followed within about this many frames
 _LEAST_RIM = 4.0  # cells; a smaller rim says nothing
 _COARSE = 3  # new px per frame px: from here on reading points would skip detail
@@ -125,7 +126,8 @@ def _lacking(tiles: Pixels, faces: FaceBatch, rendered: Rendered, rows: Rows, co
         # Read between its pixels an enlarged face loses what `blend_fit` keeps: the crop itself tells how much.
         crop = _variance(_read(faces.crops, faces, rows, corners))
         new = new * (frame / crop.clamp(min=1e-3)).clamp(1, 4)
-    missing, usual = (frame - new).median(dim=1).values, frame.median(dim=1).values
+    # Grain is everywhere, detail of a small face only here and there: the squares that lack little are the measure.
+    missing, usual = ((frame - new).sort(dim=1).values[:, _CALM], frame.sort(dim=1).values[:, _CALM])
     missing = torch.where(missing < _LEAST * usual, torch.zeros_like(missing), missing)
     return np.asarray(missing.clamp(0, _MOST**2).double().cpu().numpy())
 

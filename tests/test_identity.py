@@ -1,4 +1,4 @@
-"""With a generator that gives its crop back, the frame comes back too: on pictures, upright and tilted."""
+"""On pictures, upright and tilted: a generator that gives its crop back gives the frame back, and a bad one no seam."""
 
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,7 @@ def given_back(name, degrees, style, shape, size=1.0, **options):
 
 
 @pytest.mark.parametrize("paste", ["feather", "pyramid"])
-@pytest.mark.parametrize("shape", ["mouth", "lower_face", "ellipse", "box"])
+@pytest.mark.parametrize("shape", ["mouth", "lower_face", "face", "ellipse", "box"])
 @pytest.mark.parametrize("degrees", [0, 30])
 @pytest.mark.parametrize(("name", "side"), [("astronaut", 128), ("astronaut", 384), ("portrait", 512)])
 def test_a_crop_as_large_as_its_face_gives_the_frame_back(name, side, degrees, shape, paste):
@@ -87,3 +87,31 @@ def test_reading_back_invents_no_light():
     back = read_fitted(crop, matrix, 300, np.array([[2, 12]]), (112, 112))
     assert back.min() == pytest.approx(0.25, abs=1e-5)
     assert back.max() == pytest.approx(0.25, abs=1e-5)
+
+
+def darker(crops):
+    """15 % darker, and blurred."""
+    soft = torch.nn.functional.avg_pool2d(crops, 5, 1, 2, count_include_pad=False)
+    return 0.85 * torch.nn.functional.avg_pool2d(soft, 5, 1, 2, count_include_pad=False)
+
+
+def seam_energy(pixels, weight):
+    """Mean squared gradient of luma along the mask's edge."""
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    across, along = np.diff(luma, axis=2, append=luma[:, :, -1:]), np.diff(luma, axis=1, append=luma[:, -1:])
+    return (across**2 + along**2)[(weight > 0.02) & (weight < 0.98)].mean()
+
+
+@pytest.mark.parametrize("paste", ["feather", "pyramid"])
+@pytest.mark.parametrize("shape", ["mouth", "lower_face", "face", "ellipse", "box"])
+@pytest.mark.parametrize("degrees", [0, 30])
+@pytest.mark.parametrize(("name", "side"), [("astronaut", 96), ("astronaut", 384), ("portrait", 96), ("portrait", 512)])
+def test_a_darker_and_blurred_mouth_shows_no_seam_on_pictures(name, side, degrees, shape, paste):
+    pixels, track = picture(name, degrees)
+    frame_size = (pixels.shape[2], pixels.shape[1])
+    faces = crop_faces(pixels, plan_crops(track, CropStyle("box", side), frame_size), 0, "cpu", torch.float32)
+    mask = mask_faces(faces, shape, MaskSettings(), frame_size)
+    weight = mask.cut(np.zeros(1, np.int64), np.zeros((1, 2), np.int64), pixels.shape[1:3], "cpu")[:, 0].numpy()
+    settings = BlendSettings(paste=paste, grain=1.0)
+    out = Blender(settings).blend(pixels.copy(), faces, Rendered(darker(faces.crops)), mask)
+    assert seam_energy(out, weight) <= 1.1 * seam_energy(pixels, weight)
