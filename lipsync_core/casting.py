@@ -18,7 +18,7 @@ from .face.align import plan_grid, see_upright
 from .face.crop import CropPlan, plan_crops
 from .face.mask import MaskSettings, choose_shape, face_widths, mask_faces, soften_user_mask
 from .face.parse import find_parser
-from .face.parts import PartFinder
+from .face.parts import PartFinder, PartMask
 from .face.policy import Searched, apply_policy, require_face
 from .face.pose import fade_with_yaw
 from .face.select import select_faces
@@ -33,7 +33,6 @@ from .types import Bool, CropStyle, FaceBatch, FaceTrack, Float, Pixels, Rendere
 from .video.image import read_image
 from .video.source import Source
 
-_REGIONS = {"mouth": "mouth", "lower_face": "lower_face", "face": "ellipse"}  # what is enhanced -> its mask's shape
 _ENHANCED_AT_ONCE = 8  # faces of 512 px, 3 MB for each step: enough for a GPU
 _CHEAP_BYTES = 12 << 20  # of one batch of float32 crops
 
@@ -99,14 +98,19 @@ class Actor:
             return pixels
         share = self.share[faces.first : faces.first + len(faces)]
         rows, numbers = np.flatnonzero(share), faces.first + np.arange(len(faces))
-        upright = see_upright(pixels, faces, self.restoring.grid[numbers], rows)
+        grid = self.restoring.grid[numbers]
+        upright = see_upright(pixels, faces, grid, rows)
         crops = upright.crops.clone()
-        crops[rows.tolist()] = self.restoring.restorer.restore(numbers[rows], upright.crops[rows.tolist()])
+        crops[rows.tolist()] = self.restoring.restorer.restore(numbers[rows], upright.crops[rows.tolist()], grid[rows])
         where = self.restoring.region
+        reach: Mask
         if where is None:
             reach = reach_of(faces, rendered, mask, self.frame_size)
         else:
-            reach = mask_faces(upright, where.shape, where, self.frame_size)
+            soft = mask_faces(upright, where.shape, where, self.frame_size)
+            reach = soft
+            if isinstance(mask, PartMask):  # a hand in front of it stays, here too
+                reach = replace(mask, inner=soft, areas=soft.areas, face=None)
         return self.restoring.blender.blend(pixels, upright, Rendered(crops), reach, share)
 
 
@@ -133,7 +137,7 @@ def with_enhancer(actors: list[Actor], enhancer: ChosenEnhancer | None, options:
 def _restored(actor: Actor, enhancer: ChosenEnhancer, options: LipSyncOptions) -> Actor:
     """Its grain comes last, because an enhancer takes it for noise; detail has no colour of its own to match."""
     pasted = actor.blender.settings
-    shape = _REGIONS.get(options.enhance_region)
+    shape = options.enhance_region if options.enhance_region != "auto" else ""
     restoring = Restoring(
         Restorer(enhancer.enhancer, RestoreSettings(options.enhance_strength, options.enhance_stability)),
         plan_grid(map_points(invert(actor.plan.matrices), actor.plan.landmarks)),

@@ -17,6 +17,10 @@ from .types import Float, Pixels
 
 Corners = NDArray[np.int64]
 
+_FINEST = 8  # reading points per pixel of a warp, along one side
+_BUDGET = {"cpu": 2**21}  # reading points at once: what is worked on should stay near the cache ...
+_BUDGET_ELSEWHERE = 2**25  # ... and a GPU should be busy
+
 
 def map_points(matrices: NDArray[np.floating[Any]], points: NDArray[np.floating[Any]]) -> Float:
     """Send (N, K, 2) points through (N, 2, 3) matrices."""
@@ -97,3 +101,31 @@ def sample(pictures: torch.Tensor, x: torch.Tensor, y: torch.Tensor, mode: str =
 def halve(pictures: torch.Tensor, times: int) -> torch.Tensor:
     """Average squares of 2^times pixels: (N, C, H, W) float with sides that divide by it."""
     return F.avg_pool2d(pictures, 2**times) if times else pictures
+
+
+def chain(first: Float, then: Float) -> Float:
+    """(N, 2, 3) matrices that do `first` and then `then`."""
+    a, b = first.astype(np.float64), then.astype(np.float64)
+    linear = b[:, :, :2] @ a[:, :, :2]
+    shift = b[:, :, :2] @ a[:, :, 2:] + b[:, :, 2:]
+    return np.concatenate([linear, shift], axis=2).astype(np.float32)
+
+
+def warp(pictures: torch.Tensor, matrices: Float, side: int) -> torch.Tensor:
+    """Read pictures on a grid, so that nothing is skipped: where the grid is coarser, it averages.
+
+    pictures: (N, C, h, w) float. matrices: (N, 2, 3) grid px -> picture px. Returns (N, C, side, side) float32.
+    """
+    step = float(np.linalg.norm(matrices[:, :, :2].astype(np.float64), axis=1).max())  # picture px per grid px
+    fine = min(max(1, int(np.ceil(step - 0.25))), _FINEST)
+    dense = (matrices.astype(np.float64) * np.array([1 / fine, 1 / fine, 1])).astype(np.float32)
+    points = side * fine
+    rows = max(1, _BUDGET.get(pictures.device.type, _BUDGET_ELSEWHERE) // points**2)
+    out = torch.empty(len(pictures), pictures.shape[1], side, side, device=pictures.device)
+    for start in range(0, len(pictures), rows):
+        some = slice(start, start + rows)
+        corners = np.zeros((len(dense[some]), 2), np.int64)
+        x, y = move_grid(dense[some], *pixel_centres(corners, (points, points), str(pictures.device)))
+        read = sample(pictures[some].float(), x, y, "bicubic" if fine == 1 else "bilinear")
+        out[some] = F.avg_pool2d(read, fine) if fine > 1 else read
+    return out

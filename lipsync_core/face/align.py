@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..geometry import cut_out, invert, map_boxes, map_points, move_grid, pixel_centres, sample
+from ..geometry import chain, cut_out, invert, map_boxes, map_points, warp
 from ..types import FaceBatch, Float, Pixels
 from .mask import face_widths
 
@@ -26,9 +26,6 @@ TEMPLATE = np.array(
 _BAND_SHIFT = 0.015  # of the face's width: landmarks tremble less
 _BAND_SCALE = 0.03  # of the scale
 _BAND_TURN = 0.03  # rad
-_FINEST = 8  # reading points per crop px, along one side
-_BUDGET = {"cpu": 2**21}  # reading points at once: what is worked on should stay near the cache ...
-_BUDGET_ELSEWHERE = 2**25  # ... and a GPU should be busy
 
 Points = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -92,39 +89,6 @@ def cut_aligned(pixels: Pixels, matrices: Float, device: str, side: int = SIDE) 
     parts = torch.from_numpy(cut_out(pixels, corners, (int(extent[1]), int(extent[0])))).to(device)
     back[:, :, 2] -= corners
     return warp(parts.permute(0, 3, 1, 2).float() / 255, back, side)
-
-
-def warp(pictures: torch.Tensor, matrices: Float, side: int = SIDE) -> torch.Tensor:
-    """Read pictures on a grid, so that nothing is skipped: where the grid is coarser, it averages.
-
-    pictures: (N, C, h, w) float. matrices: (N, 2, 3) grid px -> picture px. Returns (N, C, side, side) float32.
-    """
-    step = float(np.linalg.norm(matrices[:, :, :2].astype(np.float64), axis=1).max())  # picture px per grid px
-    fine = min(max(1, int(np.ceil(step - 0.25))), _FINEST)
-    dense = (matrices.astype(np.float64) * np.array([1 / fine, 1 / fine, 1])).astype(np.float32)
-    points = side * fine
-    rows = max(1, _BUDGET.get(pictures.device.type, _BUDGET_ELSEWHERE) // points**2)
-    out = torch.empty(len(pictures), pictures.shape[1], side, side, device=pictures.device)
-    for start in range(0, len(pictures), rows):
-        some = slice(start, start + rows)
-        corners = np.zeros((len(dense[some]), 2), np.int64)
-        x, y = move_grid(dense[some], *pixel_centres(corners, (points, points), str(pictures.device)))
-        read = sample(pictures[some].float(), x, y, "bicubic" if fine == 1 else "bilinear")
-        out[some] = _average(read, fine)
-    return out
-
-
-def _average(pictures: torch.Tensor, times: int) -> torch.Tensor:
-    """Average squares of times x times pixels."""
-    return torch.nn.functional.avg_pool2d(pictures, times) if times > 1 else pictures
-
-
-def chain(first: Float, then: Float) -> Float:
-    """(N, 2, 3) matrices that do `first` and then `then`."""
-    a, b = first.astype(np.float64), then.astype(np.float64)
-    linear = b[:, :, :2] @ a[:, :, :2]
-    shift = b[:, :, :2] @ a[:, :, 2:] + b[:, :, 2:]
-    return np.concatenate([linear, shift], axis=2).astype(np.float32)
 
 
 def _turns(points: Points, template: Points) -> NDArray[np.complex128]:
