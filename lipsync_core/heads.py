@@ -101,7 +101,7 @@ class Head:
             return
         width, height = self.performance.size
         if drawn.shape[2:] != (height, width):
-            drawn = F.interpolate(drawn, (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
+            drawn = F.interpolate(drawn.cpu(), (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
         pixels[...] = (drawn * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
     def _own_colours(self) -> Float | None:

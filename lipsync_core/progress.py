@@ -6,8 +6,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-_WORDS = {"listen": "listening", "faces": "finding the face", "render": "rendering"}
-_UNITS = {"listen": " s", "faces": " frames", "render": " frames"}  # the others are downloads, in bytes
+_WORDS = {
+    "listen": "listening",
+    "faces": "finding the face",
+    "watch": "watching the video",
+    "move": "moving the head",
+    "render": "rendering",
+}
+_UNITS = {"listen": " s"} | dict.fromkeys(("faces", "watch", "move", "render"), " frames")  # else downloads, in bytes
 
 
 class Bars:

@@ -14,8 +14,20 @@ from lipsync_core.types import Pixels
 
 _STEPS = 1000  # of the progress bar, for each video
 # Which part of the bar a stage fills. A stage that is not named here leaves the bar where it is.
-_SPANS = {"listen": (0.0, 0.02), "analyse": (0.02, 0.2), "render": (0.2, 1.0)}
-_WORDS = {"listen": "Listening", "analyse": "Looking for faces", "render": "Rendering"}
+_SPANS = {
+    "listen": (0.0, 0.02),
+    "faces": (0.02, 0.15),
+    "watch": (0.15, 0.18),
+    "move": (0.18, 0.2),
+    "render": (0.2, 1.0),
+}
+_WORDS = {
+    "listen": "Listening",
+    "faces": "Looking for faces",
+    "watch": "Watching the video",
+    "move": "Moving the head",
+    "render": "Rendering",
+}
 _PREVIEW_SECONDS = 0.5  # between two live previews
 _PREVIEW_SIDE = 768  # px, longest side of a live preview
 

@@ -4,11 +4,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from sadtalker_world import BLINK_WAY, LIPS, SOURCE, StubParts, curve, speech, wishes
 
-from lipsync_core.engines.base import Driving
+from lipsync_core.engines.base import Driving, Portrait
 from lipsync_core.engines.sadtalker import motion
 from lipsync_core.engines.sadtalker.drive import blink_curve, blinks_of
+from lipsync_core.engines.sadtalker.engine import SadTalker
 from lipsync_core.engines.sadtalker.motion import (
     POSE_WINDOW,
     angle_curve,
@@ -18,6 +20,7 @@ from lipsync_core.engines.sadtalker.motion import (
     smoothed,
     windows,
 )
+from lipsync_core.runtime import Runtime
 
 EXPRESSION, ANGLES, POSITION, POSE = slice(0, 64), slice(64, 67), slice(67, 70), slice(64, 70)
 
@@ -271,3 +274,68 @@ def test_two_equal_angles_hold_for_their_share():
 def test_blinks_come_from_the_seed_and_keep_their_place_in_a_longer_clip():
     short, longer = blink_curve(wishes(speech(8.0)), StubParts()), blink_curve(wishes(speech(16.0)), StubParts())
     assert np.array_equal(short[:180], longer[:180])
+
+
+# ------------------------------------------------------------------------------------------------ keypoints
+
+
+def performed(voice=None, full=True, **settings):
+    """A performance over a grey picture."""
+    asked = wishes(voice, **settings)
+    engine = SadTalker(StubParts(full=full), asked.settings, Runtime())
+    landmarks = np.array([[52, 55], [76, 55], [64, 68], [54, 80], [74, 80]], np.float32)
+    picture = np.full((128, 128, 3), 120, np.uint8)
+    return engine.perform(
+        Portrait(picture, landmarks, np.array([40, 26, 90, 100], np.float32)), asked.speech, Driving()
+    )
+
+
+def angles_of(keypoints):
+    """(N, 3) degrees of pitch, yaw and roll that took the first keypoints to each frame's, by least squares."""
+    neutral = StubParts().keypoints(torch.zeros(1, 3, 64, 64))[0].numpy()
+    rows = np.concatenate([neutral[:14], np.ones((14, 1), np.float32)], axis=1)  # the last one has an expression
+    turns = np.stack([np.linalg.lstsq(rows, frame[:14], rcond=None)[0][:3].T for frame in keypoints])
+    pitch = np.arctan2(-turns[:, 1, 2], turns[:, 2, 2])
+    roll = np.arctan2(-turns[:, 0, 1], turns[:, 0, 0])
+    return np.rad2deg(np.stack([pitch, np.arcsin(turns[:, 0, 2]), roll], axis=1))
+
+
+@pytest.mark.parametrize(("name", "column"), [("pitch", 0), ("yaw", 1), ("roll", 2)])
+def test_an_angle_by_hand_replaces_that_angle_alone(name, column):
+    plain, turned = (
+        angles_of(performed().keypoints.frames),
+        angles_of(performed(**{name: (-10.0, 25.0)}).keypoints.frames),
+    )
+    assert np.allclose(turned[:, column], np.linspace(-10, 25, len(turned)), atol=0.2)
+    others = [index for index in range(3) if index != column]
+    assert np.allclose(plain[:, others], turned[:, others], atol=0.02)
+    assert np.ptp(plain[:, column]) > 1
+
+
+def test_an_angle_by_hand_turns_a_still_head_too():
+    turned = angles_of(performed(yaw=(20.0,), still=True).keypoints.frames)
+    assert np.allclose(turned[:, 1], 20, atol=0.1)
+    assert np.ptp(turned[:, [0, 2]], axis=0).max() < 0.01
+
+
+def test_a_head_that_keeps_still_has_the_portraits_own_keypoints():
+    made = performed(still=True, blink=0.0, strength=0.0)
+    moved = made.keypoints.frames - made.keypoints.neutral
+    assert np.abs(moved[:, :14]).max() < 1e-5
+    assert np.ptp(made.landmarks, axis=0).max() < 0.5
+
+
+def test_every_frame_rate_samples_one_motion():
+    """Frames of 50 a second, every second one taken, are those of 25 a second."""
+    slow = performed(speech(4.0)).keypoints.frames
+    fast = performed(speech(4.0, Fraction(50))).keypoints.frames
+    assert len(fast) == 2 * len(slow)
+    assert np.abs(fast[::2] - slow)[:60].max() < 1e-4
+    steps = np.abs(np.diff(fast, axis=0)).max(axis=(1, 2))
+    assert steps[1:-1:2].mean() == pytest.approx(steps[:-1:2].mean(), rel=0.2), "no frame is shown twice"
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_mapping_network_of_the_mode_gets_its_columns(full):
+    """73 with where the face lies, which never moves, 70 without; the stand-in refuses any other number."""
+    assert np.isfinite(performed(full=full).keypoints.frames).all()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ...runtime import Runtime
 from ...types import CropStyle, FaceBatch, Float, Rendered, Speech
@@ -33,13 +34,17 @@ class AsItIs:
 
 @dataclass
 class SadTalker:
-    """Loaded networks and the wishes of the user. variant: "256" or "512"."""
+    """Loaded networks and the wishes of the user.
+
+    variant: "256" or "512". network: all of them, as a host places them.
+    """
 
     networks: Parts
     settings: EngineSettings
     runtime: Runtime
     variant: str = "256"
     name: str = "sadtalker"
+    network: torch.nn.Module | None = None
 
     def crop_style(self, face_px: float) -> CropStyle:
         """The face at the frame's own scale: nothing is lost where nothing is changed."""

@@ -51,7 +51,7 @@ def read(portrait: Portrait, mode: str, networks: Parts) -> Read:
     framing = frame_head(mode, landmarks, (width, height), networks.size)
     crop = cut(portrait.pixels, framing, networks.size).to(networks.device)
     partial = Read(framing, crop, landmarks, np.zeros(70, np.float32), Placement(1, 0, 0))
-    face, placement = align(crop, partial.to_crop(landmarks))
+    face, placement = align(crop.cpu(), partial.to_crop(landmarks))  # antialiasing is not everywhere
     row = networks.coefficients(face)[0]
     return Read(framing, crop, landmarks, np.concatenate([row[EXPRESSION], row[ANGLES], row[POSITION]]), placement)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,9 @@ def load(path: Path | None, runtime: Runtime, settings: EngineSettings) -> Engin
     size = settings.head.size or _size_of(path, runtime)
     mapping, networks = load_mapping(mapping_path, runtime), load_networks(path, runtime, settings.compile)
     parts = Loaded(networks, mapping, size, width == 73, runtime.device)
-    return SadTalker(parts, settings, runtime, str(size))
+    every = torch.nn.ModuleList([*(getattr(networks, row.name) for row in fields(networks)), mapping])
+    runtime.place(every, runtime.device)
+    return SadTalker(parts, settings, runtime, str(size), network=every)
 
 
 def _find_mapping(width: int, runtime: Runtime) -> Path:
