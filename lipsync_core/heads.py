@@ -104,6 +104,17 @@ class Head:
             drawn = F.interpolate(drawn.cpu(), (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
         pixels[...] = (drawn * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
+    def shade(self, picture: Pixels) -> Pixels:
+        """(1, H, W, 3): white where the head is drawn into a picture (H, W, 3), black where that stays."""
+        black = np.zeros((1, *picture.shape), np.uint8)
+        if not self.performance.pasted:
+            left, top, right, bottom = self.performance.box_xyxy
+            black[:, top:bottom, left:right] = 255
+            return black
+        faces = self._faces(0, 1)
+        white = Rendered(torch.ones_like(self.performance.crop))
+        return Blender(BlendSettings(0.0)).blend(black, faces, white, self._soft_mask(faces, black))
+
     def _own_colours(self) -> Float | None:
         """(1, 3, 4), what takes the renderer's colours back to the portrait's, the same on every frame.
 
@@ -144,12 +155,18 @@ class MovingHeads(Source):
         step = 1 if self.runtime.device == "cpu" else size
         rows = BatchSize(step)
         for first in range(0, total, step):
-            count = min(step, total - first)
-            shape = (count, self.height, self.width, 3)
-            pixels = np.empty(shape, np.uint8) if picture is None else np.broadcast_to(picture, shape).copy()
-            for head in self.heads:
-                self._draw(head, pixels, first, rows)
-            yield FrameBatch(first, pixels)
+            yield FrameBatch(first, self._frames(picture, first, min(step, total - first), rows))
+
+    def frame(self, index: int) -> Pixels:
+        """(1, H, W, 3), one frame of the result."""
+        return self._frames(self._first() if self.heads[0].performance.pasted else None, index, 1, BatchSize(1))
+
+    def _frames(self, picture: Pixels | None, first: int, count: int, rows: BatchSize) -> Pixels:
+        shape = (count, self.height, self.width, 3)
+        pixels = np.empty(shape, np.uint8) if picture is None else np.broadcast_to(picture, shape).copy()
+        for head in self.heads:
+            self._draw(head, pixels, first, rows)
+        return pixels
 
     def _draw(self, head: Head, pixels: Pixels, first: int, rows: BatchSize) -> None:
         def work(start: int, end: int) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from . import assembly, casting
+from . import assembly, heads
 from .blend import Blender, BlendSettings
 from .casting import Actor
 from .errors import InputError
@@ -54,7 +54,7 @@ def preview_frame(
 
     Raises LipSyncError as `lipsync` does. Writes nothing that stays.
     """
-    source = assembly.open_face(face, options)
+    source = heads.as_portrait(assembly.Job(assembly.open_face(face, options), speech, face), options, runtime)
     heard = assembly.hear(speech, options, runtime)
     total = max(1, frames_for(heard.seconds, source.fps))
     voice = assembly.voice(heard, source.fps, total, options)
@@ -62,9 +62,12 @@ def preview_frame(
     with TemporaryDirectory(prefix="lipsync-preview-") as folder:
         still, inside = _still(source, frame, total, Path(folder), options)
         faces = analyse(still, 1, inside, runtime)
-        cast = casting.cast(faces, still, assembly.choose(inside, runtime), voice, inside)
         (picture,) = next(still.batches(1, inside.fit, 1)).pixels
-    return _draw(picture, faces, cast, frame, float(frame / source.fps), runtime)
+        stage, cast = heads.cast(faces, still, assembly.choose(inside, runtime), voice, inside, runtime)
+        seconds = float(frame / source.fps)
+        if isinstance(stage, heads.MovingHeads):
+            return _draw_heads(picture, faces, stage, cast, (frame, seconds))
+    return _draw(picture, faces, cast, frame, seconds, runtime)
 
 
 def _loudest(voice: Speech) -> int:
@@ -108,6 +111,28 @@ def _draw(
     )
 
 
+def _draw_heads(
+    picture: Pixels, faces: ClipFaces, stage: heads.MovingHeads, cast: list[Actor], at: tuple[int, float]
+) -> Preview:
+    """The same of heads that move. The mask lies over the portrait; the result may show the head alone."""
+    frame, seconds = at
+    result = stage.frame(frame)
+    for actor in cast:
+        result = perform(actor, result, frame, stage.runtime)
+    mask = np.maximum.reduce([head.shade(picture) for head in stage.heads])
+    boxes = np.stack([track.boxes_xyxy[0] for track in faces.tracks])
+    middles = [head.performance.landmarks[0].mean(axis=0) for head in stage.heads]
+    nearest = {int(np.argmin(np.linalg.norm(_centres(boxes) - middle, axis=1))) for middle in middles}
+    speaking = [index in nearest for index in range(len(boxes))]
+    return Preview(
+        picture, _boxed(picture, boxes, speaking), _tinted(picture, mask[0]), result[0], boxes, speaking, seconds
+    )
+
+
+def _centres(boxes: Float) -> Float:
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, np.float32)
+
+
 def _mask(actor: Actor, picture: Pixels, frame: int, runtime: Runtime) -> Pixels:
     """What is replaced, (1, H, W, 3): a white face pasted onto black."""
     faces = crop_faces(picture[None], actor.plan, frame, runtime.device, actor.dtype)
@@ -119,7 +144,7 @@ def _mask(actor: Actor, picture: Pixels, frame: int, runtime: Runtime) -> Pixels
 
 def _speaking(boxes: Float, cast: Iterable[Actor], frame: int) -> list[bool]:
     """Which box is nearest to each face that speaks."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres = _centres(boxes)
     chosen = set()
     for actor in cast:
         matrix, box = actor.plan.matrices[frame].astype(np.float64), actor.plan.boxes_xyxy[frame].astype(np.float64)

@@ -19,6 +19,7 @@ from lipsync_core.errors import Cancelled, InputError, OutOfMemoryError, UsageEr
 from lipsync_core.face.landmarks import LandmarkFinder
 from lipsync_core.options import LipSyncOptions
 from lipsync_core.pipeline import lipsync
+from lipsync_core.preview import preview_frame
 
 QUICK = {"box": BOX, "preset": "ultrafast", "crf": 1, "engine": "sadtalker", "label": "off"}
 
@@ -293,3 +294,15 @@ def test_the_face_is_known_to_be_where_the_renderer_takes_it(parts, face, voice,
     path = (told.landmarks - told.landmarks[:1]) - (found - found[:1])
     assert np.ptp(told.landmarks[:, 0], axis=0).max() > 0.08 * width, "it moves"
     assert np.abs(path).mean() < 0.03 * width
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("full", (128, 128, 3)), ("crop", (64, 64, 3))])
+def test_a_preview_shows_the_moved_head(parts, face, voice, tmp_path, mode, shape):
+    options = LipSyncOptions(**QUICK, preprocess=mode, roll="30")
+    shown = preview_frame(face, voice, options, quiet_runtime(tmp_path), seconds=0.4)
+    assert shown.result.shape == shape
+    assert shown.speaking == [True]
+    tint = shown.mask[..., 0].astype(int) - shown.mask[..., 1]
+    assert tint[60, 64] > tint[3, 3] + 20
+    made = frames_of(face, voice, tmp_path, preprocess=mode, roll="30")[10]
+    assert np.abs(shown.result.astype(int) - made).mean() < 3, "but for the encoder"
