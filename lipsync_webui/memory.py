@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -59,7 +60,7 @@ def free_bytes(device: str) -> int:
 
 
 def _forge_makes_room(device: str) -> None:
-    manager: Any = __import__("backend.memory_management", fromlist=["free_memory"])
+    manager: Any = importlib.import_module("backend.memory_management")
     if host.setting("free_sd_model", WHEN[0]) == "always":
         manager.unload_all_models()
     else:

@@ -30,7 +30,7 @@ needs_host = pytest.mark.skipif(not os.environ.get(SWITCH), reason=f"{SWITCH} na
 Json = dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """POST /prompt said no. `answer`: what it said."""
 
     def __init__(self, answer: Json) -> None:
@@ -70,7 +70,7 @@ class Host:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                raise Refused(json.load(error)) from None
+                raise RefusedError(json.load(error)) from None
         return json.loads(text) if text else None
 
     def start(self, prompt: Json, workflow: Json | None = None) -> str:
