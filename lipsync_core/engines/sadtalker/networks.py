@@ -72,9 +72,8 @@ def load_networks(path: Path, runtime: Runtime, compiled: bool = False) -> Netwo
     from ...weights.build import build_network
 
     runtime.check()
-    tensors = load_state_dict(path, runtime)
-    parts = _split(tensors, shown_name(path))
     file = shown_name(path)
+    parts = _split(load_state_dict(path, runtime), file)  # nothing else holds them: each is let go as it is used
     told = build_network(pose.PoseNetwork, parts.pop(POSE), file)
     told.forget_training()
     painter = ready(build_network(generator.Generator, parts.pop(GENERATOR), file), runtime)
