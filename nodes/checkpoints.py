@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..lipsync_core import weights
 from ..lipsync_core.engines import ENGINES
 from ..lipsync_core.errors import WeightsError
 from ..lipsync_core.runtime import Runtime
-from ..lipsync_core.weights.catalogue import official_entries
+from ..lipsync_core.weights.catalogue import Entry, official_entries
 from .host import FOLDER
 
 AUTO = "auto"
@@ -69,8 +70,10 @@ def missing_first() -> Iterator[None]:
 
 
 def _missing_name(words: str) -> str | None:
-    """The catalogue's name of what an error says is not on this machine."""
-    if "is not on this machine" not in words:
-        return None
-    rows = official_entries().values()
-    return next((row.name for row in rows if words.startswith(tuple(f"{file.file}:" for file in row.files))), None)
+    """The catalogue's name of the file that an error says is missing: every such error says how to get it."""
+    named = re.search(r"lipsync weights get ([\w.-]*\w)", words)
+    return named[1] if named else next((row.name for row in official_entries().values() if _is_of(words, row)), None)
+
+
+def _is_of(words: str, row: Entry) -> bool:
+    return "is not on this machine" in words and words.startswith(tuple(f"{file.file}:" for file in row.files))

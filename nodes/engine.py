@@ -137,7 +137,7 @@ def _generate(
     chosen = recalled(model)
     if chosen is None:
         raise UsageError("No model is connected. Add Load Lip Sync Model.")
-    options = from_mapping(_options(faces, values))
+    options = from_mapping(_options(faces, values, (source.width, source.height)))
     actor = cast(faces.clip, source, chosen, replace(mel.speech, frame_count=total), options)[0]
     track = crop_track(actor, source, values["fit"], chosen)
     return _collected(actor, track, source, runtime)
@@ -151,12 +151,12 @@ def _same_rate(fps: Fraction, source: Source) -> None:
         )
 
 
-def _options(faces: Faces, values: dict[str, Any]) -> dict[str, Any]:
+def _options(faces: Faces, values: dict[str, Any], frame: tuple[int, int]) -> dict[str, Any]:
     """What the hero would do, or what Smooth and Pad Faces has done already."""
     top, bottom, left, right = faces.pads_tblr or (None, None, None, None)
     pads = {"pad_top": top, "pad_bottom": bottom, "pad_left": left, "pad_right": right}
     settled = {"smoothing": 0.0, "no_face": "keep"} if faces.settled else {}
-    size = {"fit": values["fit"], "batch_size": batch_size(values.get("batch_size", 0))}
+    size = {"fit": values["fit"], "batch_size": batch_size(values.get("batch_size", 0), frame)}
     return {**settled, **size, **{name: pad for name, pad in pads.items() if pad is not None}}
 
 

@@ -17,7 +17,7 @@ from ..lipsync_core.runtime import BatchSize, Runtime, run_in_batches
 from . import schema
 from .host import Places, checked_images, make_runtime, only
 from .memory import need_memory
-from .schema import output, socket
+from .schema import Changed, hidden_option, output, socket
 
 SIDE = 512  # px, what these networks were trained on
 
@@ -36,7 +36,7 @@ class LipSyncEnhance(io.ComfyNode):
                 schema.number(
                     "enhance_strength", "Strength", "0 leaves the crop, 1 is all enhancer.", (0.8, 0.0, 1.0, 0.05)
                 ),
-                schema.number("batch_size", "Batch size", "Faces at once; 0 chooses.", (0, 0, 64, 1), advanced=True),
+                hidden_option("batch_size", Changed(default=0, low=0, help="Faces at once; 0 chooses.")),
             ],
             outputs=[output(io.Image, "crops_out", "crops", "The enhanced crops, 512 pixels.")],
         )

@@ -59,4 +59,6 @@ def _take(source: Source, voice: Path, how: tuple[str, int, int], output_path: P
     """No marks: nothing in it is made by AI."""
     fit, total, crf = how
     clip = Clip(source.width, source.height, source.fps, total)
-    return Take(output_path, clip, AudioSource(voice), None, Encoding(crf), fit, batch_size(0))
+    return Take(
+        output_path, clip, AudioSource(voice), None, Encoding(crf), fit, batch_size(0, (source.width, source.height))
+    )

@@ -168,7 +168,7 @@ def make_video(source: Source, voice: Path, audio: Any, values: Values, hidden: 
     model, runtime = values.get("lipsync_model"), make_runtime()
     place = result.place_for(values["filename_prefix"], values["save_output"], (source.width, source.height))
     with _user_mask(values.get("user_mask")) as mask, checkpoints.missing_first():
-        options = options_of(values, runtime, mask)
+        options = options_of(values, runtime, (source.width, source.height), mask)
         faces = _faces(source, audio, values, options, runtime)
         if faces.settled:
             options = replace(options, which_face="all", smoothing=0.0, no_face="keep")
@@ -226,11 +226,11 @@ def _user_mask(mask: torch.Tensor | None) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def options_of(values: Values, runtime: Runtime, mask_file: str = "") -> LipSyncOptions:
-    """A node's values as the core's options; what no widget sets comes from the chosen quality."""
+def options_of(values: Values, runtime: Runtime, size: tuple[int, int], mask_file: str = "") -> LipSyncOptions:
+    """A node's values as the core's options; what no widget sets comes from the chosen quality. size: of the frames."""
     named = {name: value for name, value in values.items() if name in knobs() and name not in _SOCKETS}
     named |= checkpoints.engine_options(values.get("model", ""), runtime)
-    named["batch_size"] = batch_size(values.get("batch_size", 0))
+    named["batch_size"] = batch_size(values.get("batch_size", 0), size)
     named["fps"] = ""  # the source knows it already
     if mask_file:
         named |= {"mask": "user", "mask_file": mask_file}
