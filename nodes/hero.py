@@ -13,6 +13,7 @@ from comfy_api.latest import io
 
 from ..lipsync_core.assembly import Job
 from ..lipsync_core.engines.choose import Chosen
+from ..lipsync_core.enhancers.choose import ChosenEnhancer
 from ..lipsync_core.face.policy import Searched
 from ..lipsync_core.face.track import ClipFaces
 from ..lipsync_core.options import LipSyncOptions, from_mapping, knobs
@@ -23,6 +24,7 @@ from ..lipsync_core.timing import frames_for
 from ..lipsync_core.types import Report
 from ..lipsync_core.video.source import Source
 from . import checkpoints, result, schema
+from .face_network import face_network
 from .faces_in import faces_of, same_frames
 from .host import batch_size, make_runtime, opened, save_mask, seconds_of, sound_file, temporary
 from .schema import Changed, hidden_option, option, output, socket
@@ -74,12 +76,7 @@ def _main_inputs() -> list[Any]:
         socket(io.Audio, "audio", "audio", "The speech. It becomes the sound of the result."),
         model_input("model"),
         schema.choice("quality", "Quality", "How much time it may take.", list(QUALITIES), USUAL),
-        schema.number(
-            "enhance_strength",
-            "Enhance faces",
-            "How much of the enhancer's detail is added, where one is connected: 0 none, 1 all.",
-            (0.8, 0.0, 1.0, 0.05),
-        ),
+        option("enhance_strength"),
         option("which_face", Changed(choices=WHICH, help="Which face speaks when there are several.")),
         option("fit"),
         *file_inputs(),
@@ -173,8 +170,9 @@ def make_video(source: Source, voice: Path, audio: Any, values: Values, hidden: 
         if faces.settled:
             options = replace(options, which_face="all", smoothing=0.0, no_face="keep")
         job = Job(
-            source, voice, place.path, chosen=recalled(model), faces=faces.clip, tags=result.workflow_tags(hidden)
-        )
+            source, voice, place.path, chosen=recalled(model), faces=faces.clip, enhancer=_connected(values),
+            tags=result.workflow_tags(hidden),
+        )  # fmt: skip
         report = run(job, options, runtime)
     return Made(place, faces, shown(place, report, audio))
 
@@ -201,6 +199,15 @@ def found_faces(clip: ClipFaces, source: Source, options: LipSyncOptions) -> Fac
     """Faces that were looked for with these options."""
     fps = None if source.still else source.fps
     return Faces(clip, fps, Searched(source.path.name, fps, options.detector, options.face_threshold))
+
+
+def _connected(values: Values) -> ChosenEnhancer | None:
+    """The connected UPSCALE_MODEL, where it is to be seen."""
+    descriptor = values.get("enhancer")
+    if descriptor is None or not values.get("enhance_strength"):
+        return None
+    network = face_network(descriptor)
+    return ChosenEnhancer(network.name, network)
 
 
 def wanted_enhancer(values: Values) -> list[str]:

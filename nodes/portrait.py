@@ -37,12 +37,7 @@ class LipSyncPortrait(io.ComfyNode):
                 option("blink"),
                 option("sway"),
                 option("strength"),
-                schema.number(
-                    "enhance_strength",
-                    "Enhance faces",
-                    "How much of the enhancer's detail is added, where one is connected: 0 none, 1 all.",
-                    (0.8, 0.0, 1.0, 0.05),
-                ),
+                option("enhance_strength"),
                 option("seed"),
                 schema.number("fps", "Frame rate", "Frames a second of the result.", (25.0, 1.0, 240.0, 0.001)),
                 *file_inputs("lipsync/portrait"),

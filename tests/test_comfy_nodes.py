@@ -352,10 +352,7 @@ class Descriptor:
     def __init__(self, kind):
         self.architecture = type("Architecture", (), {"id": kind})
         self.model = torch.nn.Identity()
-        self.seen = []
-
-    def __call__(self, faces):
-        return faces
+        self.supports_bfloat16 = True
 
 
 class InvertingGfpgan(torch.nn.Module):
@@ -376,6 +373,19 @@ def test_an_enhancer_gets_what_its_network_was_trained_on(world, picture):
     none = run(world, "LipSyncEnhance", crops=crops, enhancer=enhancer, enhance_strength=0.0)[0]
     assert whole.shape == (2, 512, 512, 3)
     assert torch.allclose(whole, 1 - none, atol=0.02)
+
+
+def test_a_connected_enhancer_sharpens_the_hero_and_keeps_its_precision(world, clip, checkpoint):
+    enhancer = Descriptor("GFPGAN")
+    enhancer.model = InvertingGfpgan()
+    enhancer.model.weight = torch.nn.Parameter(torch.zeros(1))
+    plain, sharp = (
+        decoded(file_of(hero(world, clip, model=checkpoint, crf=1, **more))).astype(int)
+        for more in ({}, {"enhancer": enhancer, "enhance_strength": 1.0})
+    )
+    assert np.abs(plain - sharp).max() > 20
+    assert enhancer.model.weight.dtype == torch.float32
+    assert any(patcher.model is enhancer.model for patcher in world.placed)
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
@@ -461,8 +471,7 @@ def test_what_would_not_fit_into_memory_is_refused_with_the_node_that_does(world
 
 def test_an_upscaler_is_no_face_restorer(world, picture):
     words = refusal(world, lambda: run(world, "LipSyncEnhance", crops=picture, enhancer=Descriptor("ESRGAN")))
-    assert "ESRGAN" in words
-    assert "Load Upscale Model" in words
+    assert "ESRGAN, which is no face restorer" in words
 
 
 def test_a_name_that_leads_out_of_the_output_folder_is_refused(world, picture):

@@ -95,7 +95,7 @@ class FaceNetwork:
             given = faces[start:end].to(device=self.device, dtype=self.dtype).mul(2).sub_(1)
             with torch.inference_mode():
                 restored = self.forward(given)
-            out[start:end] = restored.float().add_(1).div_(2).clamp_(0, 1)
+            out[start:end] = restored.float().add(1).div_(2).clamp_(0, 1)
 
         run_in_batches(self.size, len(faces), work, "The enhancer")
         return out
