@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from comfy_host import DEMO, Refused, comfy, needs_host
+from comfy_host import DEMO, RefusedError, comfy, needs_host
 from demo_media import short_voice
 from safetensors.torch import save_file
 from test_comfy_schemas import IDS
@@ -201,9 +201,9 @@ def test_weights_are_listed_and_a_licence_is_asked_for_once(host):
     assert Path(listed["folder"]) == host.base / "models/lipsync"
     assert listed["acknowledged"] == []
 
-    with pytest.raises(Refused, match="licence"):
+    with pytest.raises(RefusedError, match="licence"):
         host.post("/lipsync/weights/get", {"name": "wav2lip_gan"})
-    with pytest.raises(Refused, match="no weights named"):
+    with pytest.raises(RefusedError, match="no weights named"):
         host.post("/lipsync/weights/get", {"name": "../../etc/passwd", "accept_licence": True})
 
 
