@@ -42,7 +42,7 @@ class Colours(torch.nn.Module):
         spec = PARSERS["bisenet"]
         mean, deviation = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.deviation))
         levels = (pictures * deviation + mean) * 255
-        scores = torch.full((len(pictures), 19, *pictures.shape[2:]), -50.0)
+        scores = torch.full((len(pictures), 19, *pictures.shape[2:]), -1000.0)
         for name, colour in (("skin", SKIN), ("hat", BLUE), ("background", GREEN)):
             away = (levels - torch.tensor(colour, dtype=torch.float32)[:, None, None]).square().mean(dim=1)
             scores[:, self.classes.index(name)] = -away / 50
@@ -97,6 +97,14 @@ def test_what_is_in_front_of_the_mouth_stays():
     assert not changed[195:235, 175:200].any()  # the covered corner of the mouth
     assert changed[205:220, 125:160].all()  # the free one
     assert finder.frames_covered == 1
+
+
+def test_a_hat_is_in_front_everywhere_and_background_only_around_the_mouth():
+    beside = np.s_[200:230, 215:235]
+    pixels = scene(1, lambda row: beside)
+    assert picture(seen(finder_for(1), pixels))[0][205:225, 220:230].max() < 0.05
+    pixels[0][beside] = GREEN
+    assert picture(seen(finder_for(1), pixels))[0][215, 222] > 0.3
 
 
 def test_a_face_with_nothing_in_front_has_the_mask_it_would_have():
@@ -170,8 +178,8 @@ def test_a_parsers_weights_are_read_and_what_is_for_training_is_left_out(name, t
     parser = load_parser(name, tmp_path / "some.safetensors", Runtime())
     assert len(set(spec.classes)) == 19
     maps = parser.parse(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-    assert maps.shape == (1, 2, 32, 32)
-    assert (maps[:, 1] >= maps[:, 0] - 1e-6).all()
+    assert maps.shape == (1, 3, 32, 32)
+    assert (maps.diff(dim=1) >= -1e-6).all()
     assert maps.max() <= 1 + 1e-5
 
 

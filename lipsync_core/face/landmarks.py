@@ -34,7 +34,7 @@ _LOOKS = 2  # after that, at most; each is framed by the one before
 _CLOSE = 0.06  # of a look's side: what sees this little else needs no other look
 _HALF_SURE = 0.05  # doubt, as a share of the crop's side, at which the confidence is 0.5
 _TRUST = (0.15, 0.4)  # confidence from which the network counts at all, and alone
-_KNOWN_YAW, _YAW_FADE = 32.0, 10.0  # degrees: turned further, its answers stay near 25
+_KNOWN_YAW, _YAW_FADE = 45.0, 10.0  # degrees: turned further, its answers stay near 25
 _BOX_WIDTH, _BOX_HEIGHT, _BOX_EYES = 2.05, 2.75, 0.40  # a face's box in eye distances, and where the eyes are in it
 
 

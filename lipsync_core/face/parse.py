@@ -24,7 +24,8 @@ MAP_SIDE = SIDE // 2  # px of the maps that come out
 _AT_ONCE = 4  # faces
 _EYES = ("left_eye", "right_eye", "left_brow", "right_brow", "glasses")
 _FACE = ("skin", "nose", "mouth", "upper_lip", "lower_lip", *_EYES)
-_CLEAR = (*_FACE, "neck", "left_ear", "right_ear")  # what does not lie in front of a face
+_CLEAR = (*_FACE, "neck", "left_ear", "right_ear")  # what does not lie in front of a mouth
+_FREE = (*_CLEAR, "background", "cloth")  # what an open mouth may move over: the rest lies in front wherever it is
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class FaceParser:
         self.runtime = runtime
 
     def parse(self, crops: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 512, 512) upright faces in [0, 1] -> (N, 2, 256, 256) in [0, 1]: is face, has nothing in front."""
+        """(N, 3, 512, 512) upright faces in [0, 1] -> (N, 3, 256, 256) in [0, 1]: face, nothing in front, free."""
         mean, deviation = (
             torch.tensor(values, device=crops.device)[:, None, None] for values in (self.spec.mean, self.spec.deviation)
         )
@@ -77,7 +78,7 @@ class FaceParser:
                 given = (crops[start : start + _AT_ONCE].float() - mean) / deviation
                 given = given.to(self.runtime.dtype, memory_format=torch.channels_last)
                 shares = self.network(given).float().softmax(dim=1)
-                parts = torch.stack([self._sum(shares, names) for names in (_FACE, _CLEAR)], dim=1)
+                parts = torch.stack([self._sum(shares, names) for names in (_FACE, _CLEAR, _FREE)], dim=1)
                 maps.append(F.avg_pool2d(parts, SIDE // MAP_SIDE))
         return torch.cat(maps).clone()
 

@@ -31,8 +31,9 @@ Rows = NDArray[np.int64]
 class PartMask:
     """A soft mask times what a parsing network saw. One row per face.
 
-    inner: the mask, None where the engine says what it changed. areas: see `SoftMask`. face, clear: (N, 1, G, G) in
-    [0, 1] on the upright crop, or None. core: where `clear` counts. grid: (N, 2, 3) frame px -> upright crop px.
+    inner: the mask, None where the engine says what it changed. areas: see `SoftMask`. face: (N, 1, G, G) in [0, 1] on
+    the upright crop, or None. clear: (N, 2, G, G) or None, what has nothing in front: within `core`, and anywhere.
+    grid: (N, 2, 3) frame px -> upright crop px.
     """
 
     inner: SoftMask | None
@@ -51,8 +52,8 @@ class PartMask:
         if self.face is not None:
             weight = weight * sample(self.face[rows.tolist()], u, v).clamp(0, 1)
         if self.clear is not None:
-            hidden = 1 - sample(self.clear[rows.tolist()], u, v).clamp(0, 1)
-            weight = weight * (1 - self.core.at(rows, x, y) * hidden)
+            seen = sample(self.clear[rows.tolist()], u, v).clamp(0, 1)
+            weight = weight * seen[:, 1:].lerp(seen[:, :1], self.core.at(rows, x, y))
         return weight
 
 
@@ -119,7 +120,7 @@ class PartFinder:
 
 
 def _maps(parser: FaceParser, pixels: Pixels, faces: FaceBatch, grid: Float) -> torch.Tensor:
-    """(N, 2, G, G); one look is enough for a still picture."""
+    """(N, 3, G, G); one look is enough for a still picture."""
     rows = slice(0, 1 if faces.still else None)
     maps = parser.parse(cut_aligned(pixels[rows], grid[rows], str(faces.crops.device)))
     return maps.expand(len(faces), -1, -1, -1)
