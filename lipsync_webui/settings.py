@@ -31,6 +31,14 @@ def add() -> None:
         .needs_reload_ui(),
         "after": shared.OptionInfo(True, "Show 'Animate after generation' under txt2img and img2img")
         .needs_reload_ui(),
+        "api_max_mb": shared.OptionInfo(
+            128, "Largest request of the lip-sync API, in MB", gr.Slider,
+            {"minimum": 1, "maximum": 2048, "step": 1}, restrict_api=True,
+        ).info("larger files are put into inputs/lipsync and named"),
+        "api_max_seconds": shared.OptionInfo(
+            600, "Longest speech of the lip-sync API, in seconds", gr.Slider,
+            {"minimum": 1, "maximum": 86400, "step": 1}, restrict_api=True,
+        ).info("nobody else can be served while one video is made"),
     }  # fmt: skip
     for name, row in rows.items():
         row.section = SECTION

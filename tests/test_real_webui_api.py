@@ -3,6 +3,7 @@
 import base64
 import io
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,21 @@ def test_the_routes_stand_in_the_documentation(guarded):
     described = Client(guarded.url, ME).get("/openapi.json").json["paths"]
     assert set(ALL) <= set(described)
     assert Client(guarded.url, ME).get("/docs").status == 200
+
+
+def test_a_request_shows_in_the_hosts_progress_and_stops_with_its_interrupt(guarded):
+    client, answers = Client(guarded.url, ME), []
+    slow = {**A_SECOND, "options": {"detector": "cascade"}, "save_video": True}
+    before = guarded.results()
+    thread = threading.Thread(target=lambda: answers.append(client.post(GENERATE, slow)))
+    thread.start()
+    wait(lambda: client.get("/sdapi/v1/progress").json["progress"] > 0.25, 120, "a quarter of the work")
+    assert "lipsync-generate" in client.get("/sdapi/v1/progress").json["state"]["job"]
+    client.post("/sdapi/v1/interrupt", {})
+    thread.join(60)
+    assert [(answer.status, answer.json["error"]) for answer in answers] == [(409, "Cancelled")]
+    assert guarded.results() == before
+    assert client.get("/lipsync/v1/status").json["busy"] is False
 
 
 def test_the_api_works_without_the_page(headless):

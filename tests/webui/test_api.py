@@ -63,6 +63,17 @@ def test_status_tells_the_limits_and_no_path(client, data_dir):
     assert str(data_dir) not in told.text
 
 
+def test_the_limits_are_those_of_the_settings_section(client):
+    from lipsync_webui import settings
+
+    settings.add()
+    before = client.get("/lipsync/v1/status").json()
+    shared.opts.lipsync_api_max_mb, shared.opts.lipsync_api_max_seconds = 7.0, 30.0  # the host keeps floats
+    after = client.get("/lipsync/v1/status").json()
+    assert (before["max_mb"], before["max_seconds"]) == (128, 600)
+    assert (after["max_mb"], after["max_seconds"]) == (7, 30)
+
+
 def test_models_tells_what_is_ready(client, data_dir):
     told = client.get("/lipsync/v1/models").json()
     engines = {row["name"]: row for row in told["engines"]}
