@@ -2,7 +2,7 @@
 
 endtoend   frames a second of the whole job, decode to encode
 memory     ten minutes against thirty seconds of 720p
-sadtalker  memory of a moving head against its length, with the renderer and without it
+sadtalker  a moving head with all of its networks: memory against length, time of a frame
 original   the original's inference.py side by side; needs WAV2LIP_DIR, a checkout of it
 renderer   SadTalker's renderer beside the original's; needs SADTALKER_DIR, a checkout of it
 
