@@ -32,6 +32,7 @@ from .geometry import map_boxes, map_points
 from .media import shown_name
 from .options import LipSyncOptions
 from .runtime import BatchSize, Runtime, run_in_batches
+from .timing import frames_for
 from .types import FaceBatch, FaceTrack, Float, FrameBatch, Pixels, Rendered, Speech
 from .video.edit import Edit
 from .video.source import Source, open_source
@@ -186,7 +187,7 @@ def set_stage(
 ) -> MovingHeads:
     """A moving head for each of the tracks' faces in a still source."""
     (picture,) = next(source.batches(1, "hold", 1)).pixels
-    driving, finder = watch(engine, options, runtime), load_finder(runtime)
+    driving, finder = watch(engine, voice, options, runtime), load_finder(runtime)
     tracks = [_as_published(track, picture, finder) for track in tracks]
     heads = tuple(_head(track, picture, engine, (voice, driving), options) for track in tracks)
     first = heads[0].performance
@@ -257,21 +258,22 @@ def _matrix(box: tuple[int, int, int, int], size: tuple[int, int]) -> Float:
 # ---------------------------------------------------------------------------------------------------- driving videos
 
 
-def watch(engine: HeadEngine, options: LipSyncOptions, runtime: Runtime) -> Driving:
-    """What the videos that the user named say of the motion; one that is named twice is watched once."""
+def watch(engine: HeadEngine, voice: Speech, options: LipSyncOptions, runtime: Runtime) -> Driving:
+    """What the videos that the user named say of the motion, as long as the voice; one named twice is watched once."""
+    most = frames_for(voice.frame_count / voice.fps, WATCHED_FPS)
     named = {"blink": options.blink_video, "pose": options.pose_video, "all": options.drive_video}
-    seen = {path: _watch_one(Path(path), engine, options, runtime) for path in set(named.values()) if path}
+    seen = {path: _watch_one(Path(path), most, engine, options, runtime) for path in set(named.values()) if path}
     return Driving(**{role: seen.get(path) for role, path in named.items()})
 
 
-def _watch_one(path: Path, engine: HeadEngine, options: LipSyncOptions, runtime: Runtime) -> Float:
-    """(n, 70) of one video, at 25 frames a second."""
+def _watch_one(path: Path, most: int, engine: HeadEngine, options: LipSyncOptions, runtime: Runtime) -> Float:
+    """(n, 70) of the first `most` frames of one video, at 25 frames a second."""
     source = open_source(path, WATCHED_FPS, False, Edit())
     plain = replace(options, box="", mask="auto", crop="", which_face="largest", no_face="interpolate")
     plain = replace(plain, detector="auto" if plain.detector == "box" else plain.detector)
     detector, finder, settings = assembly.searching(source, plain, runtime)
-    batches = source.small_batches(source.frame_count, settings.max_side, assembly.SEARCH_BATCH)
-    faces = track_faces(batches, detector, finder, settings, runtime, source.frame_count)
+    batches = source.small_batches(most, settings.max_side, assembly.SEARCH_BATCH)
+    faces = track_faces(batches, detector, finder, settings, runtime, min(most, source.frame_count))
     if source.still:
         raise InputError(f"{shown_name(path)}: is a picture. A video is needed to follow its motion.")
     (track,) = speaking_tracks(faces, source, faces.frame_count, plain)

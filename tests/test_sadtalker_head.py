@@ -133,6 +133,12 @@ def test_a_video_gives_the_pose_and_is_never_moved_or_changed(parts, face, voice
     assert face.is_file()
 
 
+def test_a_long_video_is_watched_as_long_as_the_voice_and_once(parts, face, tmp_path, monkeypatch):
+    voice, clip = short_voice(tmp_path / "v.wav", 0.2), portrait_video(tmp_path / "clip.mp4", 40)
+    run(face, voice, tmp_path, pose_video=str(clip), blink_video=str(clip), detector="cascade")
+    assert parts.calls["coefficients"] == 1 + 5, "the portrait, and as many frames as the voice has"
+
+
 def test_a_picture_is_refused_as_a_driving_video(parts, face, voice, tmp_path):
     with pytest.raises(InputError, match="is a picture. A video is needed"):
         run(face, voice, tmp_path, pose_video=str(face), detector="cascade")

@@ -78,7 +78,7 @@ def test_at_256_the_size_is_read_from_the_file_and_512_can_be_asked_for(runtime,
     assert report.engine == "sadtalker (256)"
     assert frames.shape == (1, 224, 256, 3)
     settings = EngineSettings(head=HeadSettings(size=512))
-    assert choose_engine("sadtalker", "filled_256", settings, runtime).engine.variant == "512"
+    assert choose_engine("sadtalker", "", settings, runtime).engine.variant == "512", "the one that was pinned"
 
 
 def test_without_the_mapping_network_its_file_is_named(runtime, tmp_path):

@@ -145,8 +145,8 @@ class EngineSpec:
 
     label, licence: words for the user. needs_weights: a checkpoint has to be there. visible_label: its licence asks
     that the result be shown as synthetic. mask: which mask suits it when the user did not choose.
-    whole_head: it moves the head of a still picture (`HeadEngine`). first_choice: name in the catalogue of the
-    checkpoint that suits the settings, for engines that have several and need a certain one.
+    whole_head: it moves the head of a still picture (`HeadEngine`). find: (settings, runtime) -> the checkpoint when
+    none was named, for engines whose settings decide which; raises WeightsError. None: the first that is here.
     detect: name of the variant when these tensors (name -> shape) are its checkpoint, else None.
     load: (checkpoint or None, runtime, settings) -> Engine.
     """
@@ -159,7 +159,7 @@ class EngineSpec:
     detect: Callable[[Mapping[str, tuple[int, ...]]], str | None]
     load: Callable[[Path | None, Runtime, EngineSettings], Engine]
     whole_head: bool = False
-    first_choice: Callable[[EngineSettings], str] | None = None
+    find: Callable[[EngineSettings, Runtime], Path] | None = None
 
 
 def to_device(tensor: torch.Tensor, runtime: Runtime) -> torch.Tensor:

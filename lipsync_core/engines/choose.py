@@ -33,8 +33,7 @@ def choose_engine(name: str, checkpoint: str, settings: EngineSettings, runtime:
     name = _resolved(name, path, runtime)
     spec = ENGINES[name]
     if spec.needs_weights and path is None:
-        wanted = spec.first_choice(settings) if spec.first_choice else ""
-        path = weights.require(wanted, runtime) if wanted else _any_present(name, runtime)
+        path = spec.find(settings, runtime) if spec.find else _any_present(name, runtime)
     if path is not None and not spec.needs_weights:
         raise UsageError(f"Engine is '{name}', which takes no checkpoint. Leave the checkpoint empty, or choose auto.")
     return Chosen(name, spec, spec.load(path, runtime, settings), content_hash(path)[:8] if path else "")

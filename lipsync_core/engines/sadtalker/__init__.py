@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base import EngineSpec
-from .published import detect, first_choice, load
+from .published import detect, find, load
 
 SPEC = EngineSpec(
     label="SadTalker (needs checkpoints)",
@@ -14,5 +14,5 @@ SPEC = EngineSpec(
     detect=detect,
     load=load,
     whole_head=True,
-    first_choice=first_choice,
+    find=find,
 )

@@ -23,6 +23,8 @@ from .networks import Networks, is_networks, load_mapping, load_networks, mappin
 SIZES = (256, 512)
 _WIDTHS = {"crop": 70, "extcrop": 70, "resize": 70, "full": 73, "extfull": 73}
 _MAPPINGS = {70: "sadtalker_mapping", 73: "sadtalker_mapping_full"}
+_PUBLISHED = ("sadtalker_256", "sadtalker_512", *_MAPPINGS.values())
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass
@@ -95,15 +97,23 @@ def load(path: Path | None, runtime: Runtime, settings: EngineSettings) -> Engin
     return SadTalker(parts, settings, runtime, str(size), network=every)
 
 
+def find(settings: EngineSettings, runtime: Runtime) -> Path:
+    """The published checkpoint for the size, else one that the user pinned, else words for the user."""
+    return _published_or_pinned(f"sadtalker_{settings.head.size or 256}", is_networks, runtime)
+
+
 def _find_mapping(width: int, runtime: Runtime) -> Path:
-    """The published mapping network of so many coefficients, else one that the user pinned, else words for the user."""
+    return _published_or_pinned(_MAPPINGS[width], lambda shapes: mapping_width(shapes) == width, runtime)
+
+
+def _published_or_pinned(name: str, fits: Callable[[Shapes], bool], runtime: Runtime) -> Path:
     from ... import weights
 
-    found = weights.locate(_MAPPINGS[width], runtime)
+    found = weights.locate(name, runtime)
     if found is None:
-        pinned = (path for _, path in weights.present("sadtalker", runtime))
-        found = next((path for path in pinned if mapping_width(weights.shapes_of(path, runtime)) == width), None)
-    return found or weights.require(_MAPPINGS[width], runtime)
+        own = (path for other, path in weights.present("sadtalker", runtime) if other not in _PUBLISHED)
+        found = next((path for path in own if fits(weights.shapes_of(path, runtime))), None)
+    return found or weights.require(name, runtime)
 
 
 def _size_of(path: Path, runtime: Runtime) -> int:
@@ -118,11 +128,6 @@ def _size_of(path: Path, runtime: Runtime) -> int:
     return 512 if "512" in path.stem else 256
 
 
-def first_choice(settings: EngineSettings) -> str:
-    """Name in the catalogue of the checkpoint for a size."""
-    return f"sadtalker_{settings.head.size or 256}"
-
-
-def detect(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def detect(shapes: Shapes) -> str | None:
     """A whole checkpoint is known by its five networks. Its tensors do not say for which size it was trained."""
     return "networks" if is_networks(shapes) else "mapping" if mapping_width(shapes) else None
