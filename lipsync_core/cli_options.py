@@ -22,6 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         rule: Knob = row.metadata["knob"]
         groups[rule.group].add_argument(flag(row.name), **_arguments(row.name, row.default, rule))
     _add_original_names(parser)
+    _add_sadtalker_names(parser)
 
 
 def _arguments(name: str, default: Any, rule: Knob) -> dict[str, Any]:
@@ -58,6 +59,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "crop": {"nargs": "+", "metavar": "N"},
     "rotate": {"nargs": "?", "const": 90, "type": int, "metavar": "DEGREES"},
     "static": {"nargs": "?", "const": True, "type": _truth, "metavar": "BOOL"},
+    **{name: {"nargs": "+", "metavar": "DEGREES"} for name in ("yaw", "pitch", "roll")},
 }
 
 
@@ -74,6 +76,21 @@ def _add_original_names(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_sadtalker_names(parser: argparse.ArgumentParser) -> None:
+    """The same for SadTalker's inference.py, whose other flags are options here; docs/sadtalker.md has the table."""
+    group = parser.add_argument_group("as in SadTalker's inference.py")
+    for flag_name, name, kind in (
+        ("--expression_scale", "expression_scale", float),
+        ("--pose_style", "pose_style", int),
+        ("--ref_eyeblink", "blink_video", str),
+        ("--ref_pose", "pose_video", str),
+        ("--size", "head_size", str),
+    ):
+        group.add_argument(flag_name, dest=name, type=kind, metavar="VALUE", help=f"same as {flag(name)}")
+    for name in ("yaw", "pitch", "roll"):
+        group.add_argument(f"--input_{name}", dest=name, nargs="+", metavar="DEGREES", help=f"same as {flag(name)}")
+
+
 def given_options(arguments: argparse.Namespace) -> LipSyncOptions:
     """LipSyncOptions from what was given on the command line."""
     values = {row.name: getattr(arguments, row.name, None) for row in fields(LipSyncOptions)}
@@ -81,8 +98,10 @@ def given_options(arguments: argparse.Namespace) -> LipSyncOptions:
         values.update(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), arguments.pads, strict=True))
     if values["box"] is not None:
         values["box"] = _box(values["box"])
-    if values["crop"] is not None:
-        values["crop"] = ",".join(values["crop"])
+    for name in ("crop", "yaw", "pitch", "roll"):
+        words = values[name]
+        if words is not None:
+            values[name] = ",".join(words)
     return LipSyncOptions(**{name: value for name, value in values.items() if value is not None})
 
 

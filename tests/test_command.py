@@ -93,6 +93,15 @@ def test_flags_left_out_mean_the_defaults():
         (["--fps", "30"], {"fps": "30"}),
         (["--checkpoint_path", "c.pth"], {"checkpoint": "c.pth"}),
         (["--no-gate"], {"gate": False}),
+        (["--input_yaw", "-20", "30", "10"], {"yaw": "-20,30,10"}),
+        (["--yaw", "0,30"], {"yaw": "0,30"}),
+        (["--yaw=-20,30"], {"yaw": "-20,30"}),
+        (["--ref_eyeblink", "a.mp4", "--ref_pose", "b.mp4"], {"blink_video": "a.mp4", "pose_video": "b.mp4"}),
+        (
+            ["--size", "512", "--pose_style", "45", "--expression_scale", "1.3"],
+            {"head_size": "512", "pose_style": 45, "expression_scale": 1.3},
+        ),
+        (["--preprocess", "crop", "--still"], {"preprocess": "crop", "still": True}),
     ],
 )
 def test_the_originals_flags_mean_what_they_meant(words, expected):
