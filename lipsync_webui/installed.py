@@ -79,8 +79,9 @@ def _row(entry: object, ready: bool) -> Weights:
 def checkpoint_names(purpose: str = "") -> list[str]:
     """Names of what is here for a purpose of the catalogue ("enhancer", ...); "": for any engine that needs weights."""
     try:
-        purposes = [purpose] if purpose else engines_with_weights()
-        return [row.name for row in weights() if row.ready and row.engine in purposes]
+        rows = [row for row in weights() if row.ready]
+        purposes = [purpose] if purpose or not rows else engines_with_weights()
+        return [row.name for row in rows if row.engine in purposes]
     except LipSyncError:  # a catalogue that cannot be read: the status card says so
         return []
 

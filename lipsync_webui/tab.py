@@ -6,14 +6,13 @@ import gradio as gr
 from modules import shared, ui_toprow
 from modules.ui_components import ResizeHandleRow, ToolButton
 
-from lipsync_core.media import OUTPUT_EXTENSIONS
 from lipsync_core.options import knobs
 
 from . import compat, presets, status, widgets, wiring
 from .parts import Tab
 from .widgets import Widgets
 
-CONTAINERS = tuple(ending for ending in OUTPUT_EXTENSIONS if ending != ".mov")  # what browsers play, and one to edit
+CONTAINERS = (".mp4", ".mkv", ".webm")  # the endings of lipsync_core.media, which loads PyAV, that a page may offer
 
 
 def build() -> gr.Blocks:

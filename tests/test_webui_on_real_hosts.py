@@ -79,6 +79,33 @@ def test_a_portrait_and_a_voice_become_a_video_that_plays(host, page, short_voic
     assert page.text("#html_info_lipsync").startswith("Engine: auto, Version: sd-lipsync")
 
 
+def test_a_result_becomes_the_source_video_and_speaks_again(host, page):
+    page.page.click("#lipsync_use_as_source")
+    page.page.wait_for_selector("#lipsync_video video", timeout=30_000)
+    page.page.wait_for_timeout(1500)
+    assert "30 frames, 1.20 s at 25 fps" in page.generate()
+    assert "portrait" in host.results()[-1].name
+    page.page.locator("#lipsync_source button").first.click()
+
+
+def test_weights_come_after_their_licence_was_shown_and_accepted(page):
+    page.page.click("#lipsync_weights .label-wrap")
+    page.page.click("#lipsync_weights_ask")
+    page.page.wait_for_selector("#lipsync_licence_accepted", state="visible")
+    assert "personal, research and non-commercial use only" in page.text("#lipsync_licence")
+    page.page.click("#lipsync_weights_download")
+    wait(lambda: "accept the licence first" in page.text("#lipsync_licence"), 20, "the refusal")
+    page.page.click("#lipsync_licence_accepted input")
+    page.page.click("#lipsync_weights_download")
+    wait(
+        lambda: "offline mode is on" in page.text("#lipsync_licence"),
+        30,
+        "what to do by hand, as the tests are offline",
+    )
+    page.page.click("#lipsync_weights_cancel")
+    page.page.wait_for_selector("#lipsync_licence_accepted", state="hidden")
+
+
 def test_one_frame_is_previewed_with_its_face_and_mask(page):
     page.open_tab()
     page.page.click("#lipsync_preview")

@@ -1,6 +1,9 @@
 """The tab is built and its buttons do what they say, in A1111's gradio and in Forge's."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import gradio as gr
@@ -201,6 +204,32 @@ def test_a_folder_makes_a_video_for_each_and_goes_on_after_a_failure(tmp_path):
     assert "<b>nobody.png</b>: failed: " in log
 
 
+def test_skip_leaves_one_out_and_interrupt_ends_the_batch(tmp_path, monkeypatch):
+    from lipsync_core.errors import Cancelled
+    from lipsync_webui import run
+
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for name in "abcd":
+        (faces / f"{name}.png").write_bytes(b"x")
+    asked_for = []
+
+    def make(job, options):
+        asked_for.append(job[0].name)
+        assert not shared.state.skipped
+        if len(asked_for) == 3:
+            shared.state.interrupt()
+        else:
+            shared.state.skip()
+        raise Cancelled("Stopped. Nothing was written.")
+
+    monkeypatch.setattr(run, "make", make)
+    log = generate(request(tmp_path, source_tab=2, faces_folder=str(faces)))[-1]
+    assert asked_for == ["a.png", "b.png", "c.png"]
+    assert "0 of 4 videos made" in log
+    assert "<b>a.png</b>: skipped" in log
+
+
 def test_folders_are_refused_where_the_host_hides_them(tmp_path):
     shared.cmd_opts.hide_ui_dir_config = True
     assert "switched off" in generate(request(tmp_path, source_tab=2, faces_folder=str(DEMO)))[-1]
@@ -327,3 +356,21 @@ def test_the_settings_section_says_where_files_go_and_cannot_be_moved_by_the_api
     assert rows["lipsync_output_dir"].restrict_api
     assert rows["lipsync_models_dir"].restrict_api
     assert {row.section for name, row in rows.items() if name.startswith("lipsync_")} == {("lipsync", "Lip Sync")}
+
+
+def test_where_packages_are_missing_the_tab_stands_and_names_them():
+    """As after a first start with --skip-install: what the hosts do not bring is not there."""
+    code = (
+        "import sys\n"
+        "for name in ('av', 'librosa', 'pooch'): sys.modules[name] = None\n"
+        "from lipsync_webui import guard, register\n"
+        "script = register.register()\n"
+        "((blocks, _, _),) = register.ui_tabs()\n"
+        "print(blocks.get_config_file())\n"
+        "assert script and {row.what for row in guard.FAILURES} <= {'the API'}, guard.FAILURES\n"
+    )
+    words = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Packages are missing" in done.stdout
+    assert "pip install av librosa pooch" in done.stdout
