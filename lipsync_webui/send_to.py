@@ -30,9 +30,14 @@ def forget() -> None:
     _buttons.clear()
 
 
+def tab_hidden() -> bool:
+    """True where the user hid our tab: the host builds it, but does not put it on the page."""
+    return TITLE in getattr(shared.opts, "hidden_tabs", [])
+
+
 def wanted() -> bool:
     """Not where the user hid the tab or the buttons: they would lead nowhere."""
-    return host.setting("send_to", True) and TITLE not in getattr(shared.opts, "hidden_tabs", [])
+    return host.setting("send_to", True) and not tab_hidden()
 
 
 def after_component(component: Any, **words: Any) -> None:
@@ -50,6 +55,8 @@ def after_component(component: Any, **words: Any) -> None:
 
 def bind(image: Any) -> None:
     """Let the buttons fill `image`. Only once the tab stands: a binding without its target stops the whole host."""
+    if tab_hidden():
+        return
     infotext_utils.add_paste_fields("lipsync", image, None)
     for tab, button in _buttons.items():
         send(button, "lipsync", _galleries[tab], tab)
@@ -57,6 +64,8 @@ def bind(image: Any) -> None:
 
 def send(button: Any, to: str, image: Any, source: str | None = None) -> None:
     """Let a button send an image to a tab of the host."""
+    if tab_hidden():
+        return
     infotext_utils.register_paste_params_button(
         infotext_utils.ParamBinding(
             paste_button=button, tabname=to, source_tabname=source, source_image_component=image

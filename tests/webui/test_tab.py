@@ -132,6 +132,8 @@ def test_buttons_are_not_shown_where_they_would_lead_nowhere():
         send_to.after_component(gr.Gallery(), elem_id="txt2img_gallery")
         send_to.after_component(gr.Button("x"), elem_id="txt2img_send_to_extras")
     assert "txt2img_send_to_lipsync" not in ids_of(page)
+    tab.build()
+    assert infotext_utils.registered_param_bindings == []
 
 
 def test_the_values_of_the_widgets_become_options():
