@@ -25,9 +25,38 @@ function addPart(node, name, element, height) {
   const options = { serialize: false, hideOnZoom: false, getMinHeight: () => height, getValue: () => "", setValue: () => {} };
   const widget = node.addDOMWidget(name, "lipsync", element, options);
   widget.serialize = false;
-  const [wide, high] = node.size;
-  node.setSize?.([Math.max(wide, 360), Math.max(high, node.computeSize?.()[1] ?? high)]);
   return widget;
+}
+
+/**
+ * The classic canvas offers "Show Advanced" for widgets that carry the mark themselves, but keeps their room free:
+ * they are hidden as well until then. Nodes 2.0 has a button of its own for it.
+ */
+function foldExperts(node) {
+  let folded = false;
+  for (const widget of node.widgets ?? []) {
+    folded = Boolean(widget.options?.advanced) || (folded && widget.name === "control_after_generate");
+    if (!folded) continue;
+    widget.advanced = true;
+    const hidden = () => !globalThis.LiteGraph.vueNodesMode && !node.showAdvanced;
+    const size = widget.computeSize;
+    Object.defineProperty(widget, "hidden", { get: hidden, set: () => {}, configurable: true });
+    Object.defineProperty(widget, "computeSize", { get: () => (hidden() ? () => [0, -4] : size), set: () => {} });
+  }
+}
+
+/** A new node takes the height of what it shows; one out of a file or the clipboard keeps its own. */
+function fitWhenNew(node) {
+  let own = false;
+  const before = node.onConfigure;
+  node.onConfigure = function (...values) {
+    own = true;
+    return before?.apply(this, values);
+  };
+  setTimeout(() => {
+    if (!own && node.graph) node.setSize([Math.max(node.size[0], 360), node.computeSize()[1]]);
+    node.graph?.setDirtyCanvas?.(true, true);
+  });
 }
 
 const widgetOf = (node, name) => node.widgets?.find((each) => each.name === name);
@@ -166,8 +195,11 @@ app.registerExtension({
     });
   },
   nodeCreated(node) {
+    if (!kind(node)?.startsWith("LipSync")) return;
+    foldExperts(node);
     if (FACES.includes(kind(node))) addFaces(node);
     else if (SPEAKING.includes(kind(node))) addSpeech(node);
+    fitWhenNew(node);
     if (!node.lipsync) return;
     const before = node.onExecuted;
     node.onExecuted = function (output) {
