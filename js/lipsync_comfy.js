@@ -135,6 +135,21 @@ function finder(arrived) {
   };
 }
 
+/**
+ * The classic canvas asks for the video while the last preview frame of the run is still there, and takes that for it.
+ * Let it ask again when the frame is gone (the page keeps it for 0.4 s).
+ */
+function showVideoAgain(node) {
+  setTimeout(() => {
+    if (globalThis.LiteGraph.vueNodesMode) return;
+    const frame = node.widgets.findIndex((each) => each.name === "$$canvas-image-preview");
+    if (frame >= 0) node.widgets.splice(frame, 1)[0].onRemove?.();
+    delete app.nodePreviewImages?.[node.id];
+    node.imgs = node.images = node.preview = undefined;
+    node.graph?.setDirtyCanvas?.(true, true);
+  }, 900);
+}
+
 /** True for a player of the file with this name. */
 function plays(video, filename) {
   const address = video.currentSrc || video.src || video.querySelector("source")?.src || "";
@@ -205,6 +220,7 @@ app.registerExtension({
     node.onExecuted = function (output) {
       before?.call(this, output);
       this.lipsync.show(output);
+      if (SPEAKING.includes(kind(this))) showVideoAgain(this);
     };
   },
   loadedGraphNode(node) {

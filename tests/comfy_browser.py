@@ -58,6 +58,7 @@ class Page:
     def load(self, workflow: Json) -> None:
         self.do("workflow => app.loadGraphData(workflow)", workflow)
         self.page.wait_for_timeout(800)
+        self.do("() => Object.assign(app.canvas.ds, { scale: 0.9, offset: [60, 60] })")
 
     def add(self, kind: str, at: tuple[int, int], **values: Any) -> int:
         """A node with values in its widgets; gives its number."""
@@ -82,8 +83,9 @@ class Page:
         self.page.wait_for_timeout(900)
         self.page.keyboard.press("Enter")
         self.page.wait_for_timeout(500)
-        self.page.mouse.click(*at)
-        self.page.wait_for_timeout(400)
+        if self.do("() => Boolean(app.graph._nodes.at(-1).flags?.ghost)"):
+            self.page.mouse.click(*at)
+            self.page.wait_for_timeout(400)
         return int(self.do("() => app.graph._nodes.at(-1).id"))
 
     def point(self, node: int, what: str, slot: int = 0) -> tuple[float, float]:

@@ -83,7 +83,7 @@ def shot(page: Page, name: str) -> None:
 def test_the_hero_is_dropped_wired_and_run_and_its_video_plays(page: Page) -> None:
     picture = page.add("LoadImage", (30, 60), image="portrait.png")
     voice = page.add("LoadAudio", (30, 480), audio="short.wav")
-    hero = page.drop("lip sync video", (700, 160))
+    hero = page.drop("lip sync video", (720, 200))
     page.wire(picture, 0, hero, "source")
     page.wire(voice, 0, hero, "audio")
     assert page.connected(hero) == ["source", "audio"]
