@@ -106,7 +106,7 @@ function follow(widget, told) {
 }
 
 function addSpeech(node) {
-  const found = finder(() => app.canvas.setDirty?.(true, true));
+  const found = finder(() => dropFrame(node));
   const view = new SpeechView(words(), found.player);
   addPart(node, "lipsync_speech", view.element, 84);
   node.lipsync = {
@@ -142,12 +142,18 @@ function finder(arrived) {
 function showVideoAgain(node) {
   setTimeout(() => {
     if (globalThis.LiteGraph.vueNodesMode) return;
-    const frame = node.widgets.findIndex((each) => each.name === "$$canvas-image-preview");
-    if (frame >= 0) node.widgets.splice(frame, 1)[0].onRemove?.();
     delete app.nodePreviewImages?.[node.id];
-    node.imgs = node.images = node.preview = undefined;
-    node.graph?.setDirtyCanvas?.(true, true);
+    node.images = node.preview = undefined;
+    dropFrame(node);
   }, 900);
+}
+
+/** Take the last preview frame of a run off the classic canvas, where it stays beside the video. */
+function dropFrame(node) {
+  const frame = node.widgets.findIndex((each) => each.name === "$$canvas-image-preview");
+  if (frame >= 0) node.widgets.splice(frame, 1)[0].onRemove?.();
+  node.imgs = undefined;
+  app.canvas.setDirty?.(true, true);
 }
 
 /** True for a player of the file with this name. */

@@ -58,7 +58,7 @@ class Page:
     def load(self, workflow: Json) -> None:
         self.do("workflow => app.loadGraphData(workflow)", workflow)
         self.page.wait_for_timeout(800)
-        self.do("() => Object.assign(app.canvas.ds, { scale: 0.9, offset: [60, 60] })")
+        self.do("() => Object.assign(app.canvas.ds, { scale: 0.9, offset: [60, 95] })")
 
     def add(self, kind: str, at: tuple[int, int], **values: Any) -> int:
         """A node with values in its widgets; gives its number."""
