@@ -29,7 +29,7 @@ class LipSyncOptions:
         "named, else puppet, which needs no download.", choices=("auto", "puppet", "wav2lip", "sadtalker"))
     checkpoint: str = knob("", "Engine", "Checkpoint",
         "Name from `lipsync weights list` or path of a checkpoint. Its network is recognised by its tensors.",
-        file=True)
+        file=True, weights=True)
     strength: float = knob(1.0, "Engine", "Lip strength",
         "How far the mouth opens: 1 as heard, 0 closed, 2 exaggerated.", low=0.0, high=2.0, step=0.05)
     seed: int = knob(0, "Engine", "Seed",
@@ -135,7 +135,7 @@ class LipSyncOptions:
         choices=("auto", "none", "gfpgan", "restoreformer", "codeformer"))
     enhancer_checkpoint: str = knob("", "Restoration", "Enhancer checkpoint",
         "Name from `lipsync weights list` or path of a checkpoint. Empty: the first that is here.",
-        file=True, advanced=True)
+        file=True, weights=True, advanced=True)
     enhance_strength: float = knob(0.8, "Restoration", "Enhancer strength",
         "How much of the enhancer's detail is added: 0 none, 1 all of it.", low=0.0, high=1.0, step=0.05)
     enhance_region: str = knob("auto", "Restoration", "Enhanced region",
@@ -183,7 +183,7 @@ class LipSyncOptions:
         low=0.0, high=3600.0, step=0.5, unit="s")
     sharp_lips: str = knob("", "Motion", "Sharp lips",
         "sadtalker: name or file of a Wav2Lip checkpoint that draws the lips of the moving head anew, in the same run.",
-        file=True)
+        file=True, weights=True)
 
     # Picture
     resize_factor: int = knob(1, "Picture", "Shrink input",

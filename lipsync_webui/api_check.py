@@ -8,6 +8,7 @@ from lipsync_core.errors import InputError
 from lipsync_core.media import open_media, shown_name
 from lipsync_core.sound import open_track
 from lipsync_core.video.clip import probe
+from lipsync_core.video.image import is_picture
 
 from .api_errors import RefusedError
 
@@ -23,6 +24,14 @@ def check_speech(path: Path, max_seconds: int) -> None:
         if not container.streams.audio:
             raise InputError(f"{shown_name(path)}: the file has no sound track. Choose a file with sound.")
     check_seconds(float(open_track(path).seconds or 0), max_seconds)
+
+
+def check_any(path: Path) -> None:
+    """A picture, video or sound of the kinds that a server opens: what a setting names. Raises InputError."""
+    if is_picture(path):
+        probe(path, wide=False)
+    else:
+        open_media(path, wide=False).close()
 
 
 def check_seconds(seconds: float, max_seconds: int) -> None:

@@ -14,7 +14,6 @@ from .api_errors import RefusedError, printable
 from .api_files import GivenFile, parse_given
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
-WEIGHTS = "checkpoint"  # the one setting that names a file of the server, by its name in the catalogue
 
 OpenFile = Callable[[str, GivenFile], Path]
 
@@ -29,8 +28,8 @@ def settings() -> list[dict[str, Any]]:
 def _row(name: str, rule: Knob, default: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "type": "file" if takes_file(name, rule) else _TYPES[type(default)],
-        "default": None if takes_file(name, rule) else default,
+        "type": "file" if takes_file(rule) else _TYPES[type(default)],
+        "default": None if takes_file(rule) else default,
         "label": rule.label,
         "help": rule.help,
         "group": rule.group,
@@ -43,20 +42,21 @@ def _row(name: str, rule: Knob, default: Any) -> dict[str, Any]:
     }
 
 
-def takes_file(name: str, rule: Knob) -> bool:
-    return rule.file and name != WEIGHTS
+def takes_file(rule: Knob) -> bool:
+    """Not for checkpoints: those are never sent, only named as the catalogue names them."""
+    return rule.file and not rule.weights
 
 
 def json_schema() -> dict[str, Any]:
     """The settings as a JSON schema, for /docs."""
     default = defaults()
-    rows = {name: _property(name, rule, default[name]) for name, rule in knobs().items()}
+    rows = {name: _property(rule, default[name]) for name, rule in knobs().items()}
     return {"properties": rows, "additionalProperties": False}
 
 
-def _property(name: str, rule: Knob, default: Any) -> dict[str, Any]:
+def _property(rule: Knob, default: Any) -> dict[str, Any]:
     words = {"title": rule.label, "description": f"{rule.help} [{rule.unit}]" if rule.unit else rule.help}
-    if takes_file(name, rule):
+    if takes_file(rule):
         one = {"data": {"type": "string"}, "file": {"type": "string"}}
         return {**words, "type": "object", "properties": one, "additionalProperties": False}
     limits = {"enum": list(rule.choices)} if rule.choices else {}
@@ -66,7 +66,7 @@ def _property(name: str, rule: Knob, default: Any) -> dict[str, Any]:
 
 
 def read_options(given: Any, open_file: OpenFile, find_weights: Callable[[str], Path]) -> LipSyncOptions:
-    """The settings of a request, checked. Files come as {"data"} or {"file"}, the checkpoint by its name.
+    """The settings of a request, checked. Files come as {"data"} or {"file"}, checkpoints by their names.
 
     open_file: gives the path of a file of the request. find_weights: name in the catalogue -> file.
     Raises UsageError naming the setting, WeightsError, RefusedError.
@@ -75,8 +75,8 @@ def read_options(given: Any, open_file: OpenFile, find_weights: Callable[[str], 
         raise UsageError("'options' must be an object, as in {\"strength\": 1.2}.")
     rules, values = knobs(), dict(given)
     for name in [name for name in values if name in rules and rules[name].file]:
-        if name == WEIGHTS:
-            values[name] = _weights(values[name], find_weights)
+        if rules[name].weights:
+            values[name] = _weights(rules[name].label, values[name], find_weights)
         elif values[name] is None or values[name] == "":
             del values[name]
         else:
@@ -87,13 +87,13 @@ def read_options(given: Any, open_file: OpenFile, find_weights: Callable[[str], 
     return from_mapping(values)
 
 
-def _weights(name: Any, find_weights: Callable[[str], Path]) -> str:
+def _weights(label: str, name: Any, find_weights: Callable[[str], Path]) -> str:
     if name == "":
         return ""
     if not isinstance(name, str):
-        raise UsageError("Checkpoint must be a name that GET /lipsync/v1/models lists.")
+        raise UsageError(f"{label} must be a name that GET /lipsync/v1/models lists.")
     if any(sign in name for sign in '/\\:"') or name.startswith(".") or not name.isprintable():
         raise RefusedError(
-            403, "NotAName", f"Checkpoint '{printable(name)}' is no name. GET /lipsync/v1/models lists them."
+            403, "NotAName", f"{label} '{printable(name)}' is no name. GET /lipsync/v1/models lists them."
         )
     return str(find_weights(name))

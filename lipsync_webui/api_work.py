@@ -24,7 +24,7 @@ from lipsync_core.types import Report
 
 from . import api_models as models
 from . import host, job_state
-from .api_check import check_face, check_seconds, check_speech
+from .api_check import check_any, check_face, check_seconds, check_speech
 from .api_errors import without_paths
 from .api_facts import Limits, folders, limits, places, queue_full
 from .api_files import GivenFile, Inbox
@@ -114,7 +114,12 @@ def _options(given: Any, inbox: Inbox) -> LipSyncOptions:
     def find(name: str) -> Path:
         return weights.require(name, host.make_runtime(LipSyncOptions()))
 
-    return read_options(given, inbox.path, find)
+    def open_file(what: str, file: GivenFile) -> Path:
+        path = inbox.path(what, file)
+        check_any(path)
+        return path
+
+    return read_options(given, open_file, find)
 
 
 def _bounded(runtime: Runtime, bounds: Limits) -> Runtime:

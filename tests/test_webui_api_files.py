@@ -212,17 +212,34 @@ def test_an_unknown_option_is_refused_by_name():
         read_options({"speed": 2}, no_file, weights_nobody_has)
 
 
-@pytest.mark.parametrize("name", [name for name, rule in knobs().items() if takes_file(name, rule)])
+@pytest.mark.parametrize("name", [name for name, rule in knobs().items() if takes_file(rule)])
 def test_no_option_takes_a_path_of_the_server(name):
     with pytest.raises(RefusedError):
         read_options({name: "/etc/passwd"}, no_file, weights_nobody_has)
     assert str(getattr(read_options({name: {"file": "input/x"}}, no_file, weights_nobody_has), name)).endswith(name)
 
 
+WEIGHTS = [name for name, rule in knobs().items() if rule.weights]
+
+
+def test_every_option_that_means_a_checkpoint_is_known_as_one():
+    told = [name for name, rule in knobs().items() if rule.file and "checkpoint" in f"{rule.label} {rule.help}".lower()]
+    assert told == WEIGHTS
+    assert "checkpoint" in WEIGHTS
+
+
+@pytest.mark.parametrize("option", WEIGHTS)
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x.pth", "a/b", "C:x", "..\\x", ".x", "x\ny"])
-def test_a_checkpoint_is_a_name_and_never_a_path(name):
+def test_a_checkpoint_is_a_name_and_never_a_path(option, name):
     with pytest.raises(RefusedError, match="is no name"):
-        read_options({"checkpoint": name}, no_file, lambda name: Path(name))
+        read_options({option: name}, no_file, lambda name: Path(name))
+
+
+@pytest.mark.parametrize("option", WEIGHTS)
+@pytest.mark.parametrize("value", [{"data": "AAAA"}, {"file": "input/x.safetensors"}, 1, ["x"]])
+def test_a_checkpoint_is_never_sent(option, value):
+    with pytest.raises(UsageError, match="must be a name"):
+        read_options({option: value}, no_file, weights_nobody_has)
 
 
 def test_a_checkpoint_that_happens_to_be_a_file_here_is_still_looked_up_by_name(tmp_path, monkeypatch):

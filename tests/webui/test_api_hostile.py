@@ -434,7 +434,9 @@ def test_a_playlist_opens_neither_a_file_nor_a_connection(client, request_body, 
 def test_kinds_that_a_server_does_not_open_are_refused(client, data_dir, write_video, ending):
     path = write_video(f"clip{ending}", 3, codec="mpeg4" if ending == ".avi" else "libx264")
     path.rename(data_dir / "inputs" / "lipsync" / f"clip{ending}")
-    refused(client.post(DETECT, json={"face": {"file": f"input/clip{ending}"}}), 422)
+    clip = {"file": f"input/clip{ending}"}
+    refused(client.post(DETECT, json={"face": clip}), 422)
+    refused(client.post(DETECT, json={"face": {"file": "demo/portrait.png"}, "options": {"output_audio": clip}}), 422)
 
 
 def test_a_checkpoint_is_never_a_path(client, request_body, tmp_path):
