@@ -13,7 +13,8 @@ class Knob:
     """What a user interface needs to know of one setting.
 
     low, high, step: for numbers, both ends included. choices: for words. unit: shown behind the number.
-    file: the text names a file. weights: that file is a checkpoint, so its name in the catalogue will do. advanced: may be hidden behind a fold.
+    file: the text names a file. weights: that file is a checkpoint, so its name in the catalogue will do.
+    advanced: may be hidden behind a fold.
     """
 
     label: str
