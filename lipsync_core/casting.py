@@ -182,7 +182,13 @@ def _parts(plan: CropPlan, shape: MaskSettings, options: LipSyncOptions) -> Part
 
 
 def prepare(cast: list[Actor], runtime: Runtime) -> None:
-    """Load what the masks need; without its weights, a WeightsError that says how to get them."""
+    """Load what the masks need; without its weights, a WeightsError that says how to get them. Says what fades."""
+    faded = sum(int((actor.active & (actor.fade < 1)).sum()) for actor in cast)
+    if faded:
+        runtime.warn(
+            f"{faded} frames keep some or all of the original mouth, because the head is turned away there. "
+            "Raise the turned-away limit (yaw_limit) to replace it further."
+        )
     finders = [actor.parts for actor in cast if actor.parts]
     for finder in finders:
         finder.parser = finders[0].parser or find_parser(runtime)

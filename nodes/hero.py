@@ -31,7 +31,7 @@ from .schema import Changed, hidden_option, option, output, socket
 from .types import FACE_TYPES, SOURCE_TYPES, Faces, FacesType, Model, ModelType
 
 WHICH = ("largest", "left", "right", "top", "bottom", "center", "all")
-SHAPES = ("auto", "mouth", "lower_face", "ellipse", "box")
+SHAPES = ("auto", "mouth", "lower_face", "face", "parsing", "ellipse", "box")
 DETECTORS = ("auto", "yunet", "s3fd", "cascade")
 AUTO_BATCH = Changed(default=0, low=0, help="Frames that go through at once; 0 chooses by the device.")
 _FRAME_RATE = "Frames a second of the result. 0: the video's own; 25 for pictures."

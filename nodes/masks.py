@@ -17,7 +17,7 @@ from .memory import need_memory
 from .schema import Changed, option, output, socket
 from .types import FaceLandmarks, Faces, FacesType
 
-_SHAPES = ("lower_face", "mouth", "ellipse", "box")
+_SHAPES = ("lower_face", "mouth", "face", "ellipse", "box")
 
 
 class LipSyncMouthMask(io.ComfyNode):
