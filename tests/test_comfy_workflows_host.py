@@ -28,13 +28,13 @@ RANDOM = "random_wav2lip.safetensors"
 MODEL_WIDGETS = {"LipSyncVideo": "model", "LipSyncLoadModel": "model_name"}
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+@pytest.fixture(scope="module", params=["sd-lipsync", "my.lip sync"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     base = tmp_path_factory.mktemp("workflows") / "base"
     (base / "models" / "lipsync").mkdir(parents=True)
     torch.manual_seed(7)
     save_file(Wav2Lip().state_dict(), base / "models" / "lipsync" / RANDOM)
-    with comfy(base) as running:
+    with comfy(base, request.param) as running:
         make_media(running.base / "input")
         make_clips(running.base / "input")
         yield running
