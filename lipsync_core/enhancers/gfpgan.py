@@ -55,7 +55,8 @@ def load(tensors: Tensors, runtime: Runtime, fidelity: float) -> Enhancer:
         network.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise spandrel_nets.damaged("gfpgan", error) from None
-    network = network.to(device=runtime.device, dtype=dtype).eval()
+    network = network.to(dtype=dtype).eval()
+    runtime.place(network, runtime.device)
     return FaceNetwork(
         "gfpgan", "gfpgan", runtime.device, dtype, lambda faces: forward_gfpgan(network, faces, fidelity)
     )

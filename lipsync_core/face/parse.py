@@ -63,7 +63,8 @@ class FaceParser:
         self.name = name
         self.spec = PARSERS[name]
         # mypy has no overload of Module.to with a memory format
-        self.network = network.to(device=runtime.device, dtype=runtime.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(dtype=runtime.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        runtime.place(self.network, runtime.device)
         self.runtime = runtime
 
     def parse(self, crops: torch.Tensor) -> torch.Tensor:

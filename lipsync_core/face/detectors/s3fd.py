@@ -38,7 +38,8 @@ class S3FDDetector:
         # Half precision has too small a range for features of pictures that reach 255.
         self.dtype = torch.float32 if runtime.precision == "fp16" else runtime.dtype
         # mypy has no overload of Module.to with a memory format
-        self.network = network.to(device=runtime.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        runtime.place(self.network, runtime.device)
         self.runtime = runtime
         self.settings = settings
 
