@@ -1,6 +1,6 @@
 """The moving head with all of its networks: memory against length, and how long a frame takes on this machine.
 
-Random weights: right in every shape. Ten frames a second, so that it takes minutes. That ten minutes of a clip need no
+Random weights: right in every shape. Five frames a second, so that it takes minutes. That ten minutes of a clip need no
 more than ten seconds is tested with a stand-in for the networks, in tests/test_sadtalker_memory.py.
 """
 
@@ -48,7 +48,7 @@ def _apart(seconds: int, folder: Path) -> dict[str, float]:
 def _once(folder: Path, seconds: int) -> None:
     device = choose_device()
     machine = Runtime(device, choose_precision("auto", device), (folder, default_model_dir()), offline=True)
-    options = LipSyncOptions(checkpoint="sadtalker_random_256", fps="10", preset="ultrafast", detector="cascade")
+    options = LipSyncOptions(checkpoint="sadtalker_random_256", fps="5", preset="ultrafast", detector="cascade")
     face, speech = portrait(folder / "face.png"), voice(folder / f"{seconds}.wav", seconds)
     report = lipsync(face, speech, folder / "out.mp4", options, machine, overwrite=True)
     stages = report.stage_seconds
