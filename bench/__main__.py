@@ -3,6 +3,7 @@
 endtoend   frames a second of the whole job, decode to encode
 memory     ten minutes against thirty seconds of 720p
 sadtalker  a moving head with all of its networks: memory against length, time of a frame
+restoration  flicker of enhanced faces, with a noisy sharpener as the enhancer; CLIPS names videos
 original   the original's inference.py side by side; needs WAV2LIP_DIR, a checkout of it
 renderer   SadTalker's renderer beside the original's; needs SADTALKER_DIR, a checkout of it
 
@@ -21,12 +22,13 @@ import torch
 
 from lipsync_core.runtime import cpu_computes_bf16
 
-from . import compare, endtoend, memory, renderer, sadtalker
+from . import compare, endtoend, memory, renderer, restoration, sadtalker
 
 BENCHES: dict[str, Callable[[Path], str]] = {
     "endtoend": endtoend.run,
     "memory": memory.run,
     "sadtalker": sadtalker.run,
+    "restoration": restoration.run,
     "original": compare.run,
     "renderer": renderer.run,
 }
