@@ -6,7 +6,7 @@ TORCH  ?= torch
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 
-.PHONY: demo test test-slow test-floor webui-envs lint bench clean
+.PHONY: demo test test-slow test-floor test-enhance webui-envs lint bench clean
 .DEFAULT_GOAL := demo
 
 # torch first and alone, so that TORCH decides which build comes; the rest then finds it there.
@@ -42,6 +42,18 @@ bench: $(VENV)/.installed-dev
 test-floor:
 	sh bench/test_floor.sh
 
+# The face restorers' packages in an environment of their own: torch and torchvision have to fit, several GB in all.
+# basicsr builds only with the setuptools and torch that are there already.
+test-enhance: .venv-enhance/.installed
+	.venv-enhance/bin/python -m pytest -m "slow or not slow" tests/test_enhancer_packages.py tests/test_enhancers.py
+
+.venv-enhance/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-enhance
+	.venv-enhance/bin/python -m pip install -q torch torchvision "setuptools<70" wheel cython numpy
+	-.venv-enhance/bin/python -m pip install -q --no-build-isolation basicsr gfpgan
+	.venv-enhance/bin/python -m pip install -q spandrel spandrel_extra_arches -e ".[dev]"
+	@touch $@
+
 # Two environments with the gradio of A1111 and of Forge, in which the tests build the tab and call the API.
 # What else they need they borrow from $(VENV), which lies behind their own packages on the path.
 webui-envs: .venv-gradio3/.installed .venv-gradio4/.installed
@@ -55,4 +67,4 @@ webui-envs: .venv-gradio3/.installed .venv-gradio4/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-gradio3 .venv-gradio4 out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-gradio3 .venv-gradio4 .venv-enhance out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
