@@ -100,8 +100,9 @@ class Actor:
         rows, numbers = np.flatnonzero(share), faces.first + np.arange(len(faces))
         grid = self.restoring.grid[numbers]
         upright = see_upright(pixels, faces, grid, rows)
-        crops = upright.crops.clone()
-        crops[rows.tolist()] = self.restoring.restorer.restore(numbers[rows], upright.crops[rows.tolist()], grid[rows])
+        crops = self.restoring.restorer.restore(numbers[rows], upright.crops[rows.tolist()], grid[rows])
+        if len(rows) < len(faces):
+            crops = torch.zeros_like(upright.crops).index_copy_(0, torch.from_numpy(rows).to(crops.device), crops)
         where = self.restoring.region
         reach: Mask
         if where is None:

@@ -74,4 +74,5 @@ def _change(now: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
 
 def _blur(pictures: torch.Tensor, window: int) -> torch.Tensor:
     """The mean of a square around each pixel, which the edge continues."""
-    return F.avg_pool2d(F.pad(pictures, (window // 2,) * 4, mode="replicate"), window, stride=1)
+    padded = F.pad(pictures, (window // 2,) * 4, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, (1, window), stride=1), (window, 1), stride=1)
