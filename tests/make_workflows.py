@@ -18,6 +18,7 @@ from comfy_workflow import Json, extra_values, inputs_of, is_widget
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "example_workflows"
 VERSION = "0.1.0"
+NEWER = {"CreateVideo": ("bit_depth",)}  # widgets that the oldest ComfyUI we support does not have
 
 Wire = tuple[str, int]
 
@@ -62,6 +63,8 @@ def saved(node: Node, number: int, info: Json) -> Json:
     for name, kind, settings in inputs_of(info):
         if not is_widget(kind, settings):
             sockets.append({"name": name, "type": kind, "link": None})
+            continue
+        if name in NEWER.get(node.type, ()):
             continue
         values.append(node.values.get(name, default_of(kind, settings)))
         values += after_value(name, settings)

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from test_comfy_page_real import make_media
 
-from lipsync_core.networks.wav2lip import Wav2Lip
+from lipsync_core.networks.wav2lip import Generator, layout_96
 
 pytestmark = [needs_host, pytest.mark.filterwarnings("ignore")]
 WORKFLOWS = sorted((PACK / "example_workflows").glob("*.json"))
@@ -33,7 +33,7 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     base = tmp_path_factory.mktemp("workflows") / "base"
     (base / "models" / "lipsync").mkdir(parents=True)
     torch.manual_seed(7)
-    save_file(Wav2Lip().state_dict(), base / "models" / "lipsync" / RANDOM)
+    save_file(Generator(layout_96(quarter=True)).state_dict(), base / "models" / "lipsync" / RANDOM)
     with comfy(base, request.param) as running:
         make_media(running.base / "input")
         make_clips(running.base / "input")
