@@ -6,17 +6,15 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from comfy_browser import Page, browser, chromium
-from comfy_host import DEMO, PACK, Host, comfy, needs_host
+from comfy_host import PACK, Host, comfy, needs_host
+from comfy_media import make_media
 from comfy_workflow import to_prompt
-from PIL import Image
 
 pytestmark = [
     needs_host,
@@ -34,19 +32,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         settings.write_text('{"Comfy.TutorialCompleted": true}', encoding="utf-8")
         make_media(running.base / "input")
         yield running
-
-
-def make_media(folder: Path) -> None:
-    """two.png: our portrait and its mirror. short.wav: the first 3 s of our voice. long.wav: a minute of it."""
-    portrait = np.asarray(Image.open(DEMO / "portrait.png").convert("RGB").resize((512, 512)))
-    Image.fromarray(np.concatenate([portrait, portrait[:, ::-1]], axis=1)).save(folder / "two.png")
-    with wave.open(str(DEMO / "voice.wav")) as voice:
-        form, samples = voice.getparams(), voice.readframes(voice.getnframes())
-    size = form.sampwidth * form.nchannels
-    for name, data in (("short.wav", samples[: 3 * form.framerate * size]), ("long.wav", samples * 6)):
-        with wave.open(str(folder / name), "wb") as made:
-            made.setparams(form)
-            made.writeframes(data)
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 from comfy_host import DEMO, PACK, Host, comfy, needs_host
+from comfy_media import make_media
 from comfy_workflow import Json, to_prompt
 from PIL import Image
 from safetensors.torch import save_file
-from test_comfy_page_real import make_media
 
 from lipsync_core.networks.wav2lip import Generator, layout_96
 
