@@ -181,7 +181,7 @@ SPEAKERS = Chain(
             },
         ),
         Node(
-            "blend_left", "LipSyncBlendVideo", (1520, -180), (360, 520), {"save_output": False},
+            "blend_left", "LipSyncBlendVideo", (1520, -180), (360, 520), {"save_output": False, "label": "off"},
             {"source": ("video", 0), "audio": ("both", 0), "crops": ("run_left", 0), "faces": ("run_left", 1)},
         ),
         Node(
