@@ -56,6 +56,17 @@ def model_dirs() -> tuple[Path, ...]:
     return tuple(Path(path) for name in names for path in folder_paths.get_folder_paths(name))
 
 
+def input_file(name: str) -> str:
+    """A file of the host's input folder by its name; "" stays. A workflow may name no other file of the machine."""
+    if not name:
+        return ""
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise InputError(f"{name}: only files of the input folder can be named here. Copy it into {folder.name}/.")
+    return str(path)
+
+
 def temporary(ending: str) -> Path:
     """A new name in the host's folder for passing files, which it empties at every start and end."""
     folder = Path(folder_paths.get_temp_directory())

@@ -10,7 +10,7 @@ from ..lipsync_core.engines import ENGINES
 from ..lipsync_core.quality import QUALITIES, USUAL
 from . import schema
 from .hero import AUTO_BATCH, file_inputs, make_video, wanted_enhancer
-from .host import checked_images, opened, sound_file
+from .host import checked_images, input_file, opened, sound_file
 from .schema import hidden_option, option, output, socket
 
 # What moves the whole head listens to these (engine sadtalker).
@@ -18,6 +18,7 @@ _HEAD = (
     "preprocess", "head_size", "still", "pose_style", "expression_scale", "yaw", "pitch", "roll",
     "blink_video", "pose_video", "drive_video", "sharp_lips",
 )  # fmt: skip
+_VIDEOS = ("blink_video", "pose_video", "drive_video")  # by name, in the input folder
 _LEFT_TO_THE_CORE = {"which_face": "largest", "fit": "loop"}
 
 
@@ -65,6 +66,7 @@ class LipSyncPortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Any, audio: Any, engine: str, **values: Any) -> io.NodeOutput:
+        values |= {name: input_file(values.get(name, "")) for name in _VIDEOS}
         with opened(checked_images(image)[:1], values["fps"]) as portrait, sound_file(audio) as voice:
             made = make_video(portrait, voice, audio, {**_LEFT_TO_THE_CORE, **values, "model": engine}, cls.hidden)
         return io.NodeOutput(made.place.video, ui=made.ui)

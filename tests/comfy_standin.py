@@ -252,6 +252,7 @@ def _folder_paths(world: World) -> types.ModuleType:
         get_folder_paths=lambda name: list(names[name][0]),
         get_filename_list=files,
         get_full_path=full_path,
+        get_input_directory=lambda: str(world.base / "input"),
         get_temp_directory=lambda: str(world.base / "temp"),
         get_output_directory=lambda: str(world.base / "output"),
         get_user_directory=lambda: str(world.base / "user"),

@@ -483,3 +483,10 @@ def test_an_enhancer_is_loaded_only_where_it_is_connected_and_wanted(world):
     assert asked(enhance_strength=0.5, enhancer=None) == ["enhancer"]
     assert asked(enhance_strength=0.0, enhancer=None) == []
     assert asked(enhance_strength=0.5) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../output/x.mp4", "..", "a/../../b.mp4"])
+@pytest.mark.parametrize("widget", ["drive_video", "pose_video", "blink_video"])
+def test_a_workflow_names_no_file_outside_the_input_folder(world, picture, widget, name):
+    with pytest.raises(world.part("lipsync_core.errors").InputError, match="only files of the input folder"):
+        run(world, "LipSyncPortrait", image=picture, audio=tone(0.4), **{widget: name})
