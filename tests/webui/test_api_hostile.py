@@ -450,7 +450,7 @@ def test_a_fault_of_ours_gives_nothing_away(client, request_body, monkeypatch, c
     from lipsync_webui import api_work
 
     def broken(*rest, **more):
-        raise RuntimeError("/root/secret/path and a token")
+        raise RuntimeError("/srv/secret/path and a token")
 
     monkeypatch.setattr(api_work, "lipsync", broken)
     answer = client.post(GENERATE, json=request_body())
