@@ -8,7 +8,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -139,12 +138,17 @@ def test_an_open_quotation_mark_in_the_hosts_arguments_is_no_reason_to_stop(monk
     assert install.skipped([]) is False
 
 
-def test_a_start_with_nothing_to_do_costs_less_than_a_second(webui):
+def test_a_start_with_nothing_to_do_loads_a_handful_of_modules_and_starts_nothing(webui):
+    """What costs time at a start is imports and processes; a clock would measure the machine's other work."""
+    called = fake_pip(webui)
     hide(webui)
-    start = time.monotonic()
-    done = run(webui)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert time.monotonic() - start < 1.0
+    done = run(webui, PYTHONPROFILEIMPORTTIME="1")
+    loaded = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.count("|") == 2}
+    assert (done.returncode, done.stdout, called.exists()) == (0, "", False)
+    assert "importlib.metadata" in loaded
+    heavy = {"torch", "numpy", "cv2", "av", "librosa", "scipy", "pip", "skimage", "kornia", "safetensors"}
+    assert not {name.split(".")[0] for name in loaded} & heavy
+    assert len(loaded) < 250
 
 
 def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
