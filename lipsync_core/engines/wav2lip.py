@@ -26,7 +26,6 @@ from .variants import detect, layout_of, refusal
 
 _SILENCE = -4.0  # what the mel is where there is no sound
 _SWAP = (2, 1, 0)  # RGB <-> BGR
-_COUNTER = "num_batches_tracked"  # of training; some converters leave it out
 
 
 @dataclass(frozen=True)
@@ -156,21 +155,9 @@ def trained_offset(path: Path) -> float:
 
 def build(layout: Layout, tensors: dict[str, torch.Tensor], name: str) -> Generator:
     """A generator with these weights, in eval mode, its normalisation folded. name: of the file, for errors."""
-    with torch.device("meta"):  # no time is lost on weights that are replaced at once
-        network = Generator(layout)
-    state = network.state_dict()
-    for key, value in state.items():
-        if key.endswith(_COUNTER):
-            state[key] = torch.zeros(value.shape, dtype=value.dtype)
-        elif key in tensors and tensors[key].shape == value.shape:
-            state[key] = tensors[key].float()
-        else:
-            raise WeightsError(
-                f"{name}: the tensor '{key}' is missing or has another shape. The file is damaged or incomplete; "
-                "download it again."
-            )
-    network.load_state_dict(state, assign=True)
-    return fold_batch_norm(network.eval())
+    from ..weights.build import build_network
+
+    return fold_batch_norm(build_network(lambda: Generator(layout), tensors, name, exact=False))
 
 
 def _parts(network: Generator, runtime: Runtime, compiled: bool) -> Parts:

@@ -16,10 +16,13 @@ Network = TypeVar("Network", bound="nn.Module")
 _COUNTER = "num_batches_tracked"  # of training; some converters leave it out
 
 
-def build_network(build: Callable[[], Network], tensors: Mapping[str, torch.Tensor], file: str) -> Network:
-    """A network with exactly these tensors, on the CPU, in fp32 and eval mode. file: its name, for errors.
+def build_network(
+    build: Callable[[], Network], tensors: Mapping[str, torch.Tensor], file: str, *, exact: bool = True
+) -> Network:
+    """A network with these tensors, on the CPU, in fp32 and eval mode. file: its name, for errors.
 
-    Raises WeightsError when a tensor is missing, has another shape, or does not belong there.
+    exact False passes over tensors that the network has no use for. Raises WeightsError when a tensor is missing, has
+    another shape, or (where exact) does not belong there.
     """
     import torch
 
@@ -27,7 +30,7 @@ def build_network(build: Callable[[], Network], tensors: Mapping[str, torch.Tens
         network = build()
     state = network.state_dict()
     stranger = next((name for name in tensors if name not in state), None)
-    if stranger is not None:
+    if exact and stranger is not None:
         raise WeightsError(f"{file}: the tensor '{stranger}' does not belong there. Download the file again.")
     for name, value in state.items():
         if name.endswith(_COUNTER):

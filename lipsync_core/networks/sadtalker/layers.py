@@ -8,6 +8,7 @@ nearest-neighbour enlargement turned into a transposed one, which adds up the ta
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TypeVar, cast
 
 import torch
@@ -19,12 +20,12 @@ Network = TypeVar("Network", bound=nn.Module)
 Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
-class Foldable(nn.Module):
+class Foldable(nn.Module, ABC):
     """A part that knows how to become cheaper once its weights will not change any more."""
 
+    @abstractmethod
     def fold(self) -> None:
         """Merge, in place. Afterwards the state_dict no longer has the published names."""
-        raise NotImplementedError
 
 
 class ConvBlock(Foldable):
