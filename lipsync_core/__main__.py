@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments, stop.wanted)
     except (Cancelled, KeyboardInterrupt):
-        _say("Stopped. Nothing was written.")
+        _say(getattr(arguments, "stopped", "Stopped. Nothing was written."))
         return 128 + (stop.number or signal.SIGINT)
     except LipSyncError as error:
         if arguments.debug:

@@ -23,6 +23,7 @@ from .types import Report
 
 Wanted = Callable[[], bool]
 SOME_FAILED = 4  # exit code of a folder run in which some files failed
+_GOES_ON = "Stopped. Started again, it goes on from here."
 
 
 def add_commands(commands: Any) -> None:
@@ -34,8 +35,8 @@ def add_commands(commands: Any) -> None:
     _add_weights(commands)
     add_score(commands, _add_shared).set_defaults(run=run_score)
     add_evaluate(commands, _add_shared).set_defaults(run=run_evaluate)
-    add_prepare(commands, _add_shared).set_defaults(run=run_prepare)
-    add_train(commands, _add_shared).set_defaults(run=run_train)
+    add_prepare(commands, _add_shared).set_defaults(run=run_prepare, stopped=_GOES_ON)
+    add_train(commands, _add_shared).set_defaults(run=run_train, stopped=_GOES_ON)
 
 
 def _add_sync(commands: Any) -> None:

@@ -12,7 +12,8 @@ from .errors import UsageError
 from .runtime import Runtime
 
 if TYPE_CHECKING:
-    from .training.prepare import Made, PrepareSettings
+    from .training.prepare import Made
+    from .training.prepare_plan import Found, PrepareSettings
 
 Print = Callable[[str], None]
 Shared = Callable[[argparse.ArgumentParser], None]
@@ -90,15 +91,26 @@ def run_prepare(arguments: argparse.Namespace, runtime: Runtime, say: Print) -> 
         return 0
     if not arguments.data:
         raise UsageError("It takes a folder of videos: lipsync prepare DATA -o SHARDS")
-    from .training.prepare import plan_tasks
-    from .training.prepare_run import prepare, read_names
+    from .training.prepare_plan import find_videos, plan_tasks, read_names
+    from .training.prepare_run import prepare
 
+    settings = _settings(arguments)
     names = read_names(Path(arguments.list)) if arguments.list else ()
-    tasks = plan_tasks(Path(arguments.data), Path(arguments.output), _settings(arguments), names)
-    rows = prepare(tasks, runtime, arguments.workers, arguments.ray, lambda row: _tell(row, say))
-    skipped = sum(len(row.skipped) for row in rows)
-    say(f"{sum(row.clips for row in rows)} clips in {len(rows)} shards; {skipped} left out.")
+    found = find_videos(Path(arguments.data), names)
+    for text in found.troubles:
+        say(f"left out: {text}")
+    tasks = plan_tasks(found, Path(arguments.output), settings)
+    rows = prepare(tasks, runtime, max(1, arguments.workers), arguments.ray, lambda row: _tell(row, say))
+    say(_summary(rows, found))
     return 0
+
+
+def _summary(rows: list[Made], found: Found) -> str:
+    left = len(found.troubles) + sum(len(row.skipped) for row in rows)
+    text = f"{sum(row.clips for row in rows)} clips in {len(rows)} shards; {left} left out."
+    if found.others:
+        text += f" Not looked at: {found.others} whose names are not those of videos."
+    return text
 
 
 def _tell(row: Made, say: Print) -> None:
@@ -107,7 +119,7 @@ def _tell(row: Made, say: Print) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> PrepareSettings:
-    from .training.prepare import PrepareSettings
+    from .training.prepare_plan import PrepareSettings
 
     given = {row.name: getattr(arguments, row.name) for row in fields(PrepareSettings) if hasattr(arguments, row.name)}
     return PrepareSettings(**given)

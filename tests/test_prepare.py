@@ -16,11 +16,17 @@ from lipsync_core.options import LipSyncOptions
 from lipsync_core.pipeline import lipsync
 from lipsync_core.timing import mel_windows
 from lipsync_core.training import prepare as work
-from lipsync_core.training.prepare import FPS, PrepareSettings, make_shard, mel_slice, plan_tasks, runs
-from lipsync_core.training.prepare_run import prepare, read_names
+from lipsync_core.training.prepare import FPS, make_shard, mel_slice, runs
+from lipsync_core.training.prepare_plan import PrepareSettings, find_videos, read_names
+from lipsync_core.training.prepare_plan import plan_tasks as plan_found
+from lipsync_core.training.prepare_run import prepare
 from lipsync_core.training.shards import read_frames, read_index, read_mel
 
 SETTINGS = PrepareSettings(size=48, min_seconds=0.4, min_face=16, least_sharpness=0, detector="cascade", per_shard=2)
+
+
+def plan_tasks(data, out, settings, names=()):
+    return plan_found(find_videos(data, names), out, settings)
 
 
 @pytest.fixture(scope="module")
@@ -186,5 +192,7 @@ def test_the_command_prepares_and_says_what_was_left_out(videos, tmp_path, capsy
     assert main([*arguments, "--min-seconds", "0.4", "--least-sharpness", "0", "--detector", "cascade"]) == 0
     out = capsys.readouterr().out
     assert "left out: two/empty.mp4" in out
-    assert out.splitlines()[-1] == "3 clips in 1 shards; 3 left out."
+    assert (
+        out.splitlines()[-1] == "3 clips in 1 shards; 3 left out. Not looked at: 1 whose names are not those of videos."
+    )
     assert main(["prepare", "-o", str(tmp_path / "out")]) == 2

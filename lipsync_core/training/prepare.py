@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av.error
 import cv2
 import numpy as np
 import torch
 
 from .. import assembly, casting, pipeline
-from ..errors import InputError, LipSyncError
+from ..errors import InputError, LipSyncError, OutOfMemoryError
 from ..face.crop import CropPlan, crop_faces, plan_crops
 from ..face.smooth import pad_boxes
 from ..media import shown_name
@@ -30,53 +31,17 @@ from ..runtime import Runtime
 from ..timing import MEL_COLUMNS_PER_SECOND, MEL_WINDOW_COLUMNS
 from ..types import Bool, CropStyle, FaceTrack, Float, Pixels
 from ..video.source import Source
+from .prepare_plan import PrepareSettings, Task, clip_stem, shown_path
 from .shards import ClipData, write_shard
 
 FPS = Fraction(25)
 _STEP = 5  # frames; 0.2 s is a whole number of mel columns (16), so clips begin on such frames
 _AT_ONCE = 16
+# What one video may cause. All else, such as a stop or missing weights, is not its fault and ends the run.
+_OF_THE_FILE = (InputError, OutOfMemoryError, av.error.FFmpegError, cv2.error, MemoryError, OSError)
 
 Span = tuple[int, int]  # first frame, and the one behind the last
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """What becomes a clip.
-
-    size: px of the crops. min_face: px, narrower faces are left out. min_seconds, max_seconds: of a clip; longer runs
-    are cut. least_sharpness: variance of the Laplacian of grey crops; 0 keeps everything. pads: px top, bottom, left,
-    right around the box; the published training has none. net: "", or what offsets are measured with (see
-    `metrics.syncnets.NETWORKS`), checkpoint: its weights. least_confidence: faces below it are left out, because
-    they do not speak what is heard. per_shard: videos.
-    """
-
-    size: int = 96
-    min_face: int = 48
-    min_seconds: float = 1.0
-    max_seconds: float = 20.0
-    least_sharpness: float = 20.0
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    detector: str = "auto"
-    net: str = ""
-    checkpoint: str = ""
-    least_confidence: float = 1.0
-    per_shard: int = 16
-
-
-@dataclass(frozen=True)
-class Task:
-    """One shard. root: folder that `videos` (relative, with /) lie in. out: path without ending."""
-
-    root: Path
-    videos: tuple[str, ...]
-    out: Path
-    settings: PrepareSettings
-
-    @property
-    def key(self) -> str:
-        """Changes with everything that the shard is made from."""
-        facts = [asdict(self.settings), [[name, (self.root / name).stat().st_size] for name in self.videos]]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+At = Callable[[int], None]  # told which video of the task is begun
 
 
 @dataclass(frozen=True)
@@ -89,63 +54,76 @@ class Made:
     fresh: bool
 
 
-def plan_tasks(data: Path, out: Path, settings: PrepareSettings, names: tuple[str, ...] = ()) -> list[Task]:
-    """The shards of a folder of videos, in the order of their names. names: only these (relative, ending may lack).
+def _nobody(place: int) -> None:
+    """Nobody has to know which video it is."""
 
-    Raises InputError when there is nothing to prepare.
+
+def make_shard(task: Task, runtime: Runtime, deadly: Mapping[int, str] | None = None, at: At = _nobody) -> Made:
+    """Do a task, unless an earlier run did it: its index vouches for it. What cannot be used is noted, no error.
+
+    deadly: videos (by their place) that must not be touched, and why. at: see `At`.
     """
-    from ..batch import VIDEOS
-
-    videos = sorted(
-        path.relative_to(data).as_posix()
-        for path in data.rglob("*")
-        if path.suffix.lower() in VIDEOS and path.is_file()
-    )
-    if names:
-        wanted = set(names)
-        videos = [name for name in videos if name in wanted or name.rsplit(".", 1)[0] in wanted]
-    if not videos:
-        raise InputError(f"{shown_name(data)}: there is no video in this folder that could be prepared.")
-    step = settings.per_shard
-    parts = (tuple(videos[start : start + step]) for start in range(0, len(videos), step))
-    return [Task(data, part, out / f"shard-{number:06d}", settings) for number, part in enumerate(parts)]
-
-
-def make_shard(task: Task, runtime: Runtime) -> Made:
-    """Do a task, unless an earlier run did it: its index vouches for it. What cannot be used is noted, no error."""
     known = finished(task)
     if known is not None:
         return known
     skipped: list[str] = []
-    count = write_shard(task.out, _all_clips(task, runtime, skipped), {"key": task.key, "skipped": skipped})
+    key = task.key  # of what is there now: a video that still grows is done again
+    clips = _all_clips(task, runtime, skipped, deadly or {}, at)
+    count = write_shard(task.out, clips, {"key": key, "skipped": skipped})
     return Made(task.out.name, count, tuple(skipped), True)
 
 
 def finished(task: Task) -> Made | None:
     """What an earlier run of the very same task made, None when it has to be done."""
+    path = task.out.with_suffix(".json")
+    index = _read_index(path)
+    if index is None or index["notes"]["key"] != task.key or not path.with_suffix(".tar").is_file():
+        return None
+    return Made(task.out.name, len(index["clips"]), tuple(index["notes"]["skipped"]), False)
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether this is the index of a shard that `make_shard` made."""
+    return _read_index(path) is not None
+
+
+def _read_index(path: Path) -> dict[str, Any] | None:
+    """An index whose shape is that of `make_shard`, None for anything else."""
     try:
-        index = json.loads(task.out.with_suffix(".json").read_text(encoding="utf-8"))
-        if index["notes"]["key"] != task.key or not task.out.with_suffix(".tar").is_file():
-            return None
-        return Made(task.out.name, len(index["clips"]), tuple(index["notes"]["skipped"]), False)
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(index["notes"]["key"], str) and isinstance(index["notes"]["skipped"], list)
+        return index if whole and isinstance(index["clips"], list) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _all_clips(task: Task, runtime: Runtime, skipped: list[str]) -> Iterator[ClipData]:
+def _all_clips(
+    task: Task, runtime: Runtime, skipped: list[str], deadly: Mapping[int, str], at: At
+) -> Iterator[ClipData]:
     network = load_network(task.settings.net, task.settings.checkpoint, runtime) if task.settings.net else None
-    for name in task.videos:
+    for place, name in enumerate(task.videos):
         runtime.check()
-        before = len(skipped)
-        count = 0
+        shown = shown_path(name)
+        if place in deadly:
+            skipped.append(f"{shown}: {deadly[place]}")
+            continue
+        at(place)
+        before, count = len(skipped), 0
         try:
             for clip in clips_of((task.root / name, name), task.settings, network, runtime, skipped):
                 count += 1
                 yield clip
-        except LipSyncError as error:
-            skipped.append(f"{name}: {error}")
+        except _OF_THE_FILE as error:
+            skipped.append(f"{shown}: {_reason(error, task.root / name)}")
         if not count and len(skipped) == before:
-            skipped.append(f"{name}: no face is there for {task.settings.min_seconds:g} s without a break.")
+            skipped.append(f"{shown}: no face is there for {task.settings.min_seconds:g} s without a break.")
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """What is wrong with a file, without its name."""
+    if isinstance(error, LipSyncError):
+        return str(error).removeprefix(f"{shown_name(path)}: ")
+    return f"it cannot be read ({' '.join(str(error).split()) or type(error).__name__})."
 
 
 @dataclass(frozen=True)
@@ -182,15 +160,19 @@ def clips_of(
         raise InputError(f"{shown_name(path)}: this is a picture. Training takes videos with sound.")
     heard = assembly.hear(path, options, runtime)
     faces = pipeline.analyse(source, source.frame_count, options, runtime)
+    if not faces.tracks:
+        raise InputError(f"{shown_name(path)}: no face was found in any of its {faces.frame_count} frames.")
     for place, track in enumerate(casting.speaking_tracks(faces, source, faces.frame_count, options)):
         offset = 0
         if network is not None:
             sync = _sync(source, track, settings, network, runtime)
             if sync.confidence < settings.least_confidence or abs(sync.offset) >= SHIFT:
-                skipped.append(f"{name}: face {place} does not speak what is heard (confidence {sync.confidence:.2f}).")
+                skipped.append(
+                    f"{shown_path(name)}: face {place} does not speak what is heard (confidence {sync.confidence:.2f})."
+                )
                 continue
             offset = sync.offset
-        yield from _cut_clips(Speaker(name, place, source, track, heard.mel, offset), settings, skipped)
+        yield from _cut_clips(Speaker(name, place, source, track, heard.mel, offset), settings, runtime, skipped)
 
 
 def _sync(
@@ -201,19 +183,21 @@ def _sync(
     return score_sync(cut(source, track, ear.side), ear, runtime, shown_name(source.path))
 
 
-def _cut_clips(speaker: Speaker, settings: PrepareSettings, skipped: list[str]) -> Iterator[ClipData]:
+def _cut_clips(speaker: Speaker, settings: PrepareSettings, runtime: Runtime, skipped: list[str]) -> Iterator[ClipData]:
     source, track, offset = speaker.source, speaker.track, speaker.offset
     size = (source.width, source.height)
     padded = replace(track, boxes_xyxy=pad_boxes(track.boxes_xyxy, settings.pads, size))
     plan = plan_crops(padded, CropStyle("box", settings.size), size)
-    spans = runs(track.active & track.found, offset, settings)
-    for (first, end), crops in _filmed(source, plan, spans):
+    heard = np.arange(len(track.found)) < float(speaker.mel.shape[1] * FPS / MEL_COLUMNS_PER_SECOND) + offset
+    spans = runs(track.active & track.found & heard, offset, settings)
+    for (first, end), crops in _filmed(source, plan, spans, runtime):
         sharpness = float(np.median([_sharpness(crop) for crop in crops]))
         if sharpness < settings.least_sharpness:
-            skipped.append(f"{speaker.name}: frames {first} to {end - 1} are blurred (sharpness {sharpness:.0f}).")
+            blurred = f"frames {first} to {end - 1} are blurred (sharpness {sharpness:.0f})."
+            skipped.append(f"{shown_path(speaker.name)}: {blurred}")
             continue
-        facts = {"source": speaker.name, "first": first, "offset": offset, "sharpness": round(sharpness, 2)}
-        name = f"{_plain(speaker.name)}-{speaker.place}-{first:06d}"
+        facts = {"source": shown_path(speaker.name), "first": first, "offset": offset, "sharpness": round(sharpness, 2)}
+        name = f"{clip_stem(speaker.name)}-{speaker.place}-{first:06d}"
         yield ClipData(name, crops, mel_slice(speaker.mel, first - offset, end - offset), facts)
 
 
@@ -241,11 +225,14 @@ def mel_slice(mel: Float, first: int, end: int) -> Float:
     return np.ascontiguousarray(mel[:, np.arange(start, stop).clip(0, mel.shape[1] - 1)])
 
 
-def _filmed(source: Source, plan: CropPlan, spans: Sequence[Span]) -> Iterator[tuple[Span, list[Pixels]]]:
+def _filmed(
+    source: Source, plan: CropPlan, spans: Sequence[Span], runtime: Runtime
+) -> Iterator[tuple[Span, list[Pixels]]]:
     """The crops of each span [first, end), in one pass over the video, holding one span."""
     waiting = list(spans)
     crops: list[Pixels] = []
     for batch in source.batches(spans[-1][1] if spans else 0, "cut", _AT_ONCE):
+        runtime.check()
         while waiting:
             first, end = waiting[0]
             start, stop = max(first, batch.first), min(end, batch.first + len(batch))
@@ -262,8 +249,3 @@ def _filmed(source: Source, plan: CropPlan, spans: Sequence[Span]) -> Iterator[t
 def _sharpness(crop: Pixels) -> float:
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
-
-
-def _plain(name: str) -> str:
-    """A name without points and slashes: in a shard the first point ends the name of a clip."""
-    return name.rsplit(".", 1)[0].replace("/", "-").replace(".", "_").replace(" ", "_")

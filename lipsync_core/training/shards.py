@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError, OutputError
-from ..media import atomic_output, shown_name
+from ..errors import InputError
+from ..media import atomic_output, output_error, shown_name
 from ..types import Float, Pixels
 
 _JPEG_QUALITY = 95
@@ -50,7 +50,7 @@ class ClipPlace:
 def write_shard(path: Path, clips: Iterable[ClipData], notes: Mapping[str, Any] | None = None) -> int:
     """Write PATH.tar and its index PATH.json, both whole or not at all; the index last, so that it vouches for the tar.
 
-    notes: kept in the index; read when all clips are written. Returns the number of clips.
+    notes: kept in the index; read when all clips are written. Returns the number of clips. Raises OutputError.
     """
     rows = []
     try:
@@ -58,12 +58,13 @@ def write_shard(path: Path, clips: Iterable[ClipData], notes: Mapping[str, Any] 
         with atomic_output(path.with_suffix(".tar"), overwrite=True) as part, tarfile.open(part, "w") as tar:
             for clip in clips:
                 rows.append(_write_clip(tar, clip))
+            path.with_suffix(".json").unlink(missing_ok=True)  # an older one must not vouch for this tar
         with atomic_output(path.with_suffix(".json"), overwrite=True) as part:
             part.write_text(
                 json.dumps({"version": 1, "clips": rows, "notes": dict(notes or {})}) + "\n", encoding="utf-8"
             )
     except OSError as error:
-        raise OutputError(f"{path.name}: the shard cannot be written ({error.strerror}).") from None
+        raise output_error(error, path.with_suffix(".tar")) from None
     return len(rows)
 
 
