@@ -179,6 +179,21 @@ def test_the_expert_looks_at_lower_halves_frame_by_frame():
     assert torch.allclose(score.distance(torch.tensor([[1.0, 0.0]]), torch.tensor([0.6, 0.8])), torch.tensor([0.4]))
 
 
+def test_an_expert_of_another_size_scores_crops_of_its_size(tmp_path):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    trained = SyncNetColor(48, 4).eval()
+    save_file(trained.state_dict(), tmp_path / "expert.safetensors")
+    network = syncnets.load_network("expert", str(tmp_path / "expert.safetensors"), quiet_runtime(tmp_path))
+    sound = syncnets.Sound(np.zeros((13, 99), np.float32), np.zeros((80, 81), np.float32), 25)
+    score = syncnets.scorer(network, sound, quiet_runtime(tmp_path))
+    windows = np.random.default_rng(0).integers(0, 255, (1, score.side - 43, score.side, score.side, 3), np.uint8)
+    lower = torch.from_numpy(windows[0, :, 24:, :, ::-1].copy()).float() / 255
+    with torch.inference_mode():
+        assert torch.allclose(score.look(windows), trained.look(lower.permute(0, 3, 1, 2).reshape(1, 15, 24, 48)))
+
+
 # ---------------------------------------------------------------------------------------------------- pictures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ from .. import weights
 from ..audio.mel import MelStream
 from ..audio.read import SpeechReader
 from ..errors import UsageError
-from ..networks.syncnet import SyncNetColor
+from ..networks.syncnet import SyncNetColor, expert_of_shapes
 from ..networks.syncnet_v2 import SyncNetV2
 from ..registry import Registry
 from ..runtime import Runtime
@@ -80,11 +81,9 @@ class SyncNetScore:
 class ExpertScore:
     """SyncNet_color, the expert that Wav2Lip is trained against: 1 - cosine. Never to be put beside LSE."""
 
-    side = 96
-
-    def __init__(self, network: SyncNetColor, sound: Sound, device: str, mel_offset_ms: float = 0.0) -> None:
+    def __init__(self, network: SyncNetColor, sound: Sound, device: str) -> None:
         self._network, self._mel, self._device = network, sound.mel, device
-        self._offset = mel_offset_ms
+        self.side = network.size
         self.sounds = max(0, sound.frames - FRAMES)
 
     def look(self, windows: Pixels) -> torch.Tensor:
@@ -96,7 +95,7 @@ class ExpertScore:
 
     def hear(self, first: int, end: int) -> torch.Tensor:
         """-> (end - first, D)."""
-        windows = mel_windows(self._mel, first, end - first, FPS, self._offset)
+        windows = mel_windows(self._mel, first, end - first, FPS)
         with torch.inference_mode():
             return self._network.hear(torch.from_numpy(windows).to(self._device))
 
@@ -108,8 +107,8 @@ class ExpertScore:
 def load_network(name: str, checkpoint: str, runtime: Runtime) -> torch.nn.Module:
     """The network that NETWORKS calls `name`, ready to score. Raises UsageError, WeightsError."""
     path = Path(checkpoint) if checkpoint else weights.require(_DEFAULTS[name], runtime)
-    network = NETWORKS[name]()
     state = weights.load_state_dict(path, runtime)
+    network = NETWORKS[name]({key: tuple(value.shape) for key, value in state.items()})
     try:
         network.load_state_dict(state)
     except RuntimeError:
@@ -124,7 +123,10 @@ def scorer(network: torch.nn.Module, sound: Sound, runtime: Runtime) -> SyncNetw
     return ExpertScore(cast(SyncNetColor, network), sound, runtime.device)
 
 
-NETWORKS: Registry[type[torch.nn.Module]] = Registry("score network")
-NETWORKS.add("syncnet", SyncNetV2)
-NETWORKS.add("expert", SyncNetColor)
+Build = Callable[[Mapping[str, tuple[int, ...]]], torch.nn.Module]
+
+# name -> what builds the network from the shapes of its checkpoint
+NETWORKS: Registry[Build] = Registry("score network")
+NETWORKS.add("syncnet", lambda _: SyncNetV2())
+NETWORKS.add("expert", expert_of_shapes)
 _DEFAULTS = {"syncnet": "syncnet_v2", "expert": "lipsync_expert"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -42,3 +44,16 @@ class SyncNetColor(nn.Module):
     def look(self, face: torch.Tensor) -> torch.Tensor:
         """(N, 15, 48, 96) -> (N, 512)."""
         return F.normalize(self.face_encoder(face).flatten(1))
+
+
+_SIZE_OF_LAYERS = {14: 48, 17: 96, 19: 192}  # layers of the face encoder -> px
+
+
+def expert_of_shapes(shapes: Mapping[str, tuple[int, ...]]) -> SyncNetColor:
+    """An untrained expert of the size and width of a checkpoint.
+
+    shapes: parameter name -> shape; where they are no expert's it is the published one.
+    """
+    first = shapes.get("face_encoder.0.conv_block.0.weight", (32,))
+    layers = len({name.split(".")[1] for name in shapes if name.startswith("face_encoder.")})
+    return SyncNetColor(_SIZE_OF_LAYERS.get(layers, 96), first[0])

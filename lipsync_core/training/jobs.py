@@ -13,7 +13,7 @@ from .. import weights
 from ..errors import WeightsError
 from ..media import shown_name
 from ..networks.discriminator import QualityDiscriminator
-from ..networks.syncnet import SyncNetColor
+from ..networks.syncnet import SyncNetColor, expert_of_shapes
 from ..networks.wav2lip import Generator, layout_96
 from ..networks.wav2lip_hq import layout_288
 from ..networks.wav2lip_sized import layout_sized
@@ -211,13 +211,11 @@ def load_expert(path: Path, runtime: Runtime) -> SyncNetColor:
     The published code left it in train mode, so that its statistics drifted. Raises WeightsError.
     """
     state = weights.load_state_dict(path, runtime)
-    first = state.get("face_encoder.0.conv_block.0.weight")
-    if first is None:
+    if "face_encoder.0.conv_block.0.weight" not in state:
         raise WeightsError(
             f"{shown_name(path)}: this is no sync expert. Train one first: lipsync train expert CONFIG.toml"
         )
-    layers = len({name.split(".")[1] for name in state if name.startswith("face_encoder.")})
-    expert = SyncNetColor({17: 96, 14: 48, 19: 192}.get(layers, 96), first.shape[0])
+    expert = expert_of_shapes({name: tuple(value.shape) for name, value in state.items()})
     try:
         expert.load_state_dict(state)
     except RuntimeError:
