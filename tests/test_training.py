@@ -79,6 +79,22 @@ def test_points_that_agree_or_differ_wholly_have_finite_losses():
             assert math.isfinite(losses.cosine_bce(one, face, torch.tensor([together])).item())
 
 
+def test_the_grid_loss_weighs_right_and_wrong_pairs_alike():
+    audio = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    face = torch.tensor([[0.6, 0.8], [0.8, 0.6]])  # cosines with the sounds: 0.6 0.8, 0.8 0.6
+    expected = (-math.log(0.6) - math.log(1 - 0.8)) / 2
+    assert losses.grid_bce(audio, face, torch.eye(2)[None]).item() == pytest.approx(expected)
+    pairs = losses.cosine_bce(audio, face, torch.ones(2)), losses.cosine_bce(audio.flip(0), face, torch.zeros(2))
+    assert losses.grid_bce(audio, face, torch.eye(2)[None]).item() == pytest.approx(float(sum(pairs)) / 2)
+
+
+def test_the_grid_compares_within_a_clip_only():
+    audio, face = torch.eye(4)[:, :2] + 0.1, torch.rand(4, 2)
+    together = torch.eye(2).expand(2, 2, 2)
+    halves = [losses.grid_bce(audio[rows], face[rows], together[:1]) for rows in (slice(0, 2), slice(2, 4))]
+    assert losses.grid_bce(audio, face, together).item() == pytest.approx(float(sum(halves)) / 2, rel=1e-5)
+
+
 def test_the_contrastive_loss_is_worked_out_by_hand():
     audio, face = torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[0.8, 0.6]] * 2)  # distance sqrt(0.4)
     distance = math.sqrt(0.4)
@@ -229,6 +245,27 @@ def test_wrong_pairs_can_be_kept_apart(tmp_path):
     places = [windows._place(Draw(0, step, 0, 1).rng) for step in range(200)]
     assert min(abs(start - other) for _, start, other in places) >= 10
     assert min(start for _, start, _ in places) == 1
+
+
+def test_a_grid_has_windows_of_different_times_of_one_clip_with_their_sound(tmp_path):
+    clips = read_index(numbered_clips(tmp_path))
+    batch = Windows(clips, least_shift=3).expert_grids(Draw(3, 0, 0, 12), 4)
+    assert batch.face.shape == (12, 15, SIZE // 2, SIZE)
+    assert torch.equal(batch.together, torch.eye(4).expand(3, 4, 4))
+    colours = (batch.face[:, :3, 0, 0] * 255).round()  # BGR: 100, 8 times the frame, 40 times the clip
+    for four, mels in zip(colours.split(4), batch.mel.split(4), strict=True):
+        assert len(four[:, 2].div(40).round().unique()) == 1
+        frames = four[:, 1].div(8).round().int()
+        assert frames.sort().values.diff().min() >= 3
+        clip = read_mel(clips[int(four[0, 2].div(40).round())])
+        assert all(
+            np.array_equal(mel, mel_windows(clip, int(at), 1, FPS)[0]) for mel, at in zip(mels, frames, strict=True)
+        )
+
+
+def test_a_clip_too_short_for_the_grid_gives_what_it_has(tmp_path):
+    windows = Windows(read_index(numbered_clips(tmp_path, frames=15)), least_shift=10)
+    assert windows.expert_grids(Draw(0, 0, 0, 32), 16).face.shape[0] == 32
 
 
 def test_clips_that_are_too_short_are_passed_over(tmp_path):

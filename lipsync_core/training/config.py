@@ -21,7 +21,8 @@ class TrainConfig:
     # data
     shards: folder that `lipsync prepare` wrote. out: folder for checkpoints and logs. held_out: share of the videos
     that is never trained on. mel_offset_ms: which sound the generator hears for a frame, see `timing.window_starts`.
-    least_shift: frames that a wrong pair is at least apart.
+    least_shift: frames that a wrong pair is at least apart. windows_per_clip: 1 teaches an expert by the published
+    pairs; more draw so many windows from a clip and compare each with the sound of all of them, which teaches sooner.
 
     # model
     size: px, 48, 96, 192 or 288. width, residuals: of generators of 48 and 192 px; expert_width: of every expert but
@@ -45,6 +46,7 @@ class TrainConfig:
     held_out: float = 0.05
     mel_offset_ms: float = -40.0
     least_shift: int = 1
+    windows_per_clip: int = 1
     size: int = 96
     width: int = 16
     residuals: int = 1

@@ -62,10 +62,12 @@ class ExpertJob(Job):
         self.models["expert"] = SyncNetColor(config.size, config.expert_width)
 
     def losses(self, draw: Draw, part: str) -> Figures:
-        batch = self.train.expert(draw)
+        per_clip = self.config.windows_per_clip
+        batch = self.train.expert_grids(draw, per_clip) if per_clip > 1 else self.train.expert(draw)
         device = _device(self.models[part])
         audio, face = self.wrapped[part](batch.mel.to(device), batch.face.to(device))
-        return {"loss": losses.cosine_bce(audio, face, batch.together.to(device))}
+        loss = losses.grid_bce if per_clip > 1 else losses.cosine_bce
+        return {"loss": loss(audio, face, batch.together.to(device))}
 
     def evaluate(self, draw: Draw, model: nn.Module) -> Figures:
         batch = self.held_out.expert(draw)

@@ -18,6 +18,18 @@ def cosine_bce(audio: torch.Tensor, face: torch.Tensor, together: torch.Tensor) 
     return F.binary_cross_entropy(cosine.float(), together.float())
 
 
+def grid_bce(audio: torch.Tensor, face: torch.Tensor, together: torch.Tensor) -> torch.Tensor:
+    """The same of every face with every sound of its clip: N windows of N / K clips, together: (N / K, K, K).
+
+    Pairs that belong together weigh as much as all that do not, as if half of the pairs were each.
+    """
+    clips, each, _ = together.shape
+    grid = face.reshape(clips, each, -1) @ audio.reshape(clips, each, -1).transpose(1, 2)
+    loss = F.binary_cross_entropy(grid.clamp(_LEAST, 1 - _LEAST).float(), together.float(), reduction="none")
+    right = together > 0.5
+    return (loss[right].mean() + loss[~right].mean()) / 2
+
+
 def contrastive(audio: torch.Tensor, face: torch.Tensor, together: torch.Tensor, margin: float = 1.0) -> torch.Tensor:
     """What LipGAN's discriminator is taught with (Prajwal et al. 2019, equation 4): half of d^2 for pairs that belong
     together, else half of max(0, margin - d)^2, d the distance of (N, D) points of length 1.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..timing import mel_windows
-from ..types import Pixels
+from ..types import Float, Pixels
 from .shards import ClipPlace, read_frames, read_mel
 
 FPS = Fraction(25)
@@ -38,7 +38,11 @@ class Draw:
 
 @dataclass(frozen=True)
 class ExpertBatch:
-    """face: (N, 15, S / 2, S) BGR in [0, 1]. mel: (N, 1, 80, 16). together: (N,) 1 or 0."""
+    """face: (N, 15, S / 2, S) BGR in [0, 1]. mel: (N, 1, 80, 16).
+
+    together: (N,) 1 or 0; or (N / K, K, K) for N / K clips of K windows each, the windows of a clip in a row: 1 where a
+    face (row) and a sound (column) are of one time, else 0.
+    """
 
     face: torch.Tensor
     mel: torch.Tensor
@@ -68,7 +72,7 @@ class Windows:
 
     def __init__(self, clips: Sequence[ClipPlace], mel_offset_ms: float = -40.0, least_shift: int = 1) -> None:
         self._clips = [clip for clip in clips if len(clip.frames) >= 3 * FRAMES]
-        self._offset, self._least = mel_offset_ms, least_shift
+        self._offset, self._least = mel_offset_ms, max(1, least_shift)
         self._mel = lru_cache(maxsize=_MELS_KEPT)(read_mel)
 
     def __len__(self) -> int:
@@ -83,10 +87,19 @@ class Windows:
             clip, start, other = self._place(rng)
             faces.append(read_frames(clip, range(*((start, start + FRAMES) if belongs else (other, other + FRAMES)))))
             mels.append(mel_windows(self._mel(clip), start, 1, FPS)[0])
-        lower = _bgr(np.stack(faces))[:, :, :, faces[0].shape[1] // 2 :]  # (N, 5, 3, S / 2, S)
-        return ExpertBatch(
-            lower.flatten(1, 2), torch.from_numpy(np.stack(mels)), torch.from_numpy(together.astype(np.float32))
-        )
+        return _expert_batch(faces, mels, together.astype(np.float32))
+
+    def expert_grids(self, draw: Draw, per_clip: int) -> ExpertBatch:
+        """`per_clip` windows from different times of each clip, to be compared with the sound of all of them."""
+        rng = draw.rng
+        faces, mels = [], []
+        clips = draw.size // per_clip
+        for _ in range(clips):
+            clip = self._clips[int(rng.integers(len(self._clips)))]
+            for start in self._apart(rng, len(clip.frames) - FRAMES, per_clip):
+                faces.append(read_frames(clip, range(start, start + FRAMES)))
+                mels.append(mel_windows(self._mel(clip), start, 1, FPS)[0])
+        return _expert_batch(faces, mels, np.tile(np.eye(per_clip, dtype=np.float32), (clips, 1, 1)))
 
     def generator(self, draw: Draw) -> GeneratorBatch:
         """A window to be made, with another one of the same clip as reference."""
@@ -105,6 +118,12 @@ class Windows:
         masked[:, :, :, made.shape[3] // 2 :] = 0
         face = torch.cat([masked, _bgr(np.stack(reference)).transpose(1, 2)], dim=1)
         return GeneratorBatch(face, made, torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(mel)))
+
+    def _apart(self, rng: np.random.Generator, last: int, count: int) -> list[int]:
+        """`count` first frames in 1 to `last`, `least_shift` apart; a clip too short for that gives what it has."""
+        step = max(1, min(self._least, last // count))
+        places = np.arange(1 + int(rng.integers(step)), last + 1, step)
+        return [int(place) for place in rng.choice(places, count, replace=len(places) < count)]
 
     def _place(self, rng: np.random.Generator) -> tuple[ClipPlace, int, int]:
         """A clip, the first frame of a window (never the clip's own first, for whose sound there is nothing before),
@@ -127,6 +146,11 @@ def split_by_name(clips: Sequence[ClipPlace], share: float) -> tuple[list[ClipPl
         return zlib.crc32(source.encode()) / 2**32 < share
 
     return [clip for clip in clips if not held(clip)], [clip for clip in clips if held(clip)]
+
+
+def _expert_batch(faces: list[Pixels], mels: list[Float], together: Float) -> ExpertBatch:
+    lower = _bgr(np.stack(faces))[:, :, :, faces[0].shape[1] // 2 :]  # (N, 5, 3, S / 2, S)
+    return ExpertBatch(lower.flatten(1, 2), torch.from_numpy(np.stack(mels)), torch.from_numpy(together))
 
 
 def _bgr(pixels: Pixels) -> torch.Tensor:
