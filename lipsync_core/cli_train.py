@@ -84,9 +84,8 @@ def run_prepare(arguments: argparse.Namespace, runtime: Runtime, say: Print) -> 
 
         if arguments.data:
             raise UsageError("It takes DATA or --synthetic N, not both.")
-        made = synthetic_shards(
-            Path(arguments.output), arguments.synthetic, arguments.seed, arguments.size, arguments.seconds
-        )
+        settings = (arguments.seed, arguments.size, arguments.seconds, arguments.workers)
+        made = synthetic_shards(Path(arguments.output), arguments.synthetic, *settings)
         say(f"{made} clips of drawn people.")
         return 0
     if not arguments.data:

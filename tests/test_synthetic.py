@@ -8,7 +8,7 @@ import pytest
 from lipsync_core.__main__ import main
 from lipsync_core.training.puppet_voices import Phone, Utterance
 from lipsync_core.training.shards import read_frames, read_index
-from lipsync_core.training.synthetic import opening_of, render, talking_clips
+from lipsync_core.training.synthetic import opening_of, render, synthetic_shards, talking_clips
 
 espeak = pytest.mark.skipif(not ctypes.util.find_library("espeak-ng"), reason="libespeak-ng is not installed")
 
@@ -88,3 +88,16 @@ def test_the_command_draws_training_data(tmp_path, capsys):
     clips = read_index(tmp_path / "s")
     assert [len(clip.facts["opening"]) for clip in clips] == [25, 25]
     assert read_frames(clips[0], [0]).shape == (1, 48, 48, 3)
+
+
+@espeak
+@pytest.mark.slow
+def test_two_processes_draw_the_people_of_one(tmp_path):
+    for folder, workers in (("one", 1), ("two", 2)):
+        synthetic_shards(tmp_path / folder, 18, seed=5, size=48, seconds=0.6, workers=workers)
+    one, two = (read_index(tmp_path / folder) for folder in ("one", "two"))
+    assert [clip.name for clip in one] == [clip.name for clip in two]
+    assert [clip.shard.name for clip in two] == ["shard-000000.tar"] * 16 + ["shard-000001.tar"] * 2
+    for before, after in zip(one[::6], two[::6], strict=True):
+        pictures = (read_frames(clip, range(5)).astype(int) for clip in (before, after))
+        assert np.abs(np.subtract(*pictures)).mean() < 1

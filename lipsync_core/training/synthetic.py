@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -216,19 +218,44 @@ class _Camera:
         return np.asarray(noisy.clip(0, 255), np.uint8)
 
 
-def synthetic_shards(out: Path, clips: int, seed: int = 0, size: int = 96, seconds: float = 4.0) -> int:
+def synthetic_shards(
+    out: Path, clips: int, seed: int = 0, size: int = 96, seconds: float = 4.0, workers: int = 1
+) -> int:
     """Write `clips` clips of this world as training data, sixteen people to a shard. Returns how many clips there are.
 
-    What is there already is kept; the same settings give the same bytes when begun afresh.
+    What is there already is kept; the same settings give the same people and words however many processes work.
     """
-    done = 0
-    for number, first in enumerate(range(0, clips, _PER_SHARD)):
-        path = out / f"shard-{number:06d}"
-        count = min(_PER_SHARD, clips - first)
-        if not path.with_suffix(".json").is_file():
-            write_shard(path, _as_data(talking_clips(seed * 100_003 + number, count, seconds), number, size))
-        done += count
-    return done
+    tasks = [
+        _Drawn(out / f"shard-{number:06d}", number, seed, min(_PER_SHARD, clips - first), size, seconds)
+        for number, first in enumerate(range(0, clips, _PER_SHARD))
+    ]
+    waiting = [task for task in tasks if not task.path.with_suffix(".json").is_file()]
+    if workers > 1:
+        with ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            list(pool.map(_draw_shard, waiting))
+    else:
+        for task in waiting:
+            _draw_shard(task)
+    return clips
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One shard of drawn people."""
+
+    path: Path
+    number: int
+    seed: int
+    count: int
+    size: int
+    seconds: float
+
+
+def _draw_shard(task: _Drawn) -> None:
+    clips = talking_clips(task.seed * 100_003 + task.number, task.count, task.seconds)
+    write_shard(task.path, _as_data(clips, task.number, task.size))
 
 
 def _as_data(clips: Iterator[TalkingClip], number: int, size: int) -> Iterator[ClipData]:
