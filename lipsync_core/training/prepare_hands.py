@@ -24,7 +24,7 @@ from ..runtime import Runtime
 from .prepare import Made, make_shard
 from .prepare_plan import Task
 
-SILENT_SECONDS = 900.0  # without a sign of life (one is given for every batch of frames) a process hangs
+SILENT_SECONDS = 3600.0  # without a sign of life (one is given for every batch of frames) a process hangs
 _LOOK_EVERY = 0.5  # s
 _PLACE, _BEATS, _STOP = 0, 1, 2  # of the numbers that a hand shares with us; without a lock, which the dead keep
 
@@ -104,7 +104,7 @@ class Hand:
 
     def _hangs(self) -> bool:
         beats, now = self._marks[_BEATS], time.monotonic()
-        if beats != self._beats:
+        if beats != self._beats or not beats:  # before its first it is still starting
             self._beats, self._since = beats, now
         return now - self._since > SILENT_SECONDS
 
