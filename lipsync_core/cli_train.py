@@ -93,12 +93,12 @@ def run_prepare(arguments: argparse.Namespace, runtime: Runtime, say: Print) -> 
     from .training.prepare_plan import find_videos, plan_tasks, read_names
     from .training.prepare_run import prepare
 
-    settings = _settings(arguments)
+    clips = _settings(arguments)
     names = read_names(Path(arguments.list)) if arguments.list else ()
     found = find_videos(Path(arguments.data), names)
     for text in found.troubles:
         say(f"left out: {text}")
-    tasks = plan_tasks(found, Path(arguments.output), settings)
+    tasks = plan_tasks(found, Path(arguments.output), clips)
     rows = prepare(tasks, runtime, max(1, arguments.workers), arguments.ray, lambda row: _tell(row, say))
     say(_summary(rows, found))
     return 0
