@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,12 +18,22 @@ def flag(name: str) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """One flag for each option, in groups, with its help and range; left out means the default."""
-    groups = {name: parser.add_argument_group(name.lower()) for name in GROUPS}
-    for row in fields(LipSyncOptions):
-        rule: Knob = row.metadata["knob"]
-        groups[rule.group].add_argument(flag(row.name), **_arguments(row.name, row.default, rule))
+    for group in GROUPS:
+        add_group(parser, group)
     _add_original_names(parser)
     _add_sadtalker_names(parser)
+
+
+def add_group(
+    parser: argparse.ArgumentParser, group: str, names: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
+) -> None:
+    """The flags of one group of options. names: only these of it. defaults: that are not those of the table."""
+    own = defaults or {}
+    section = parser.add_argument_group(group.lower())
+    for row in fields(LipSyncOptions):
+        rule: Knob = row.metadata["knob"]
+        if rule.group == group and (row.name in names or not names):
+            section.add_argument(flag(row.name), **_arguments(row.name, own.get(row.name, row.default), rule))
 
 
 def _arguments(name: str, default: Any, rule: Knob) -> dict[str, Any]:
@@ -91,10 +102,11 @@ def _add_sadtalker_names(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--input_{name}", dest=name, nargs="+", metavar="DEGREES", help=f"same as {flag(name)}")
 
 
-def given_options(arguments: argparse.Namespace) -> LipSyncOptions:
-    """LipSyncOptions from what was given on the command line."""
+def given_options(arguments: argparse.Namespace, **defaults: Any) -> LipSyncOptions:
+    """LipSyncOptions from what was given on the command line. defaults: of options that were not given."""
     values = {row.name: getattr(arguments, row.name, None) for row in fields(LipSyncOptions)}
-    if arguments.pads is not None:
+    values |= {name: value for name, value in defaults.items() if values[name] is None}
+    if getattr(arguments, "pads", None) is not None:
         values.update(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), arguments.pads, strict=True))
     if values["box"] is not None:
         values["box"] = _box(values["box"])

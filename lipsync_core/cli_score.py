@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli_options import add_options, given_options
+from .cli_options import add_group, add_options, given_options
 from .errors import Cancelled, LipSyncError, UsageError
 from .options import LipSyncOptions
 from .runtime import Runtime
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Print = Callable[[str], None]
 SOME_FAILED = 4
+_SCORED: dict[str, Any] = {"which_face": "all", "detect_every": 1}
+_FACE_FLAGS = ("detector", "box", "which_face", "face_index", "face_point", "face_threshold", "min_face")
 
 
 def add_score(commands: Any, add_shared: Callable[[argparse.ArgumentParser], None]) -> argparse.ArgumentParser:
@@ -30,6 +32,7 @@ def add_score(commands: Any, add_shared: Callable[[argparse.ArgumentParser], Non
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="videos, or folders of them")
     parser.add_argument("--reference", metavar="FILE", help="the true video, or a folder with the same names")
     _add_scoring(parser)
+    add_group(parser, "Face", _FACE_FLAGS, _SCORED)
     add_shared(parser)
     return parser
 
@@ -73,7 +76,7 @@ def run_score(arguments: argparse.Namespace, runtime: Runtime, say: Print) -> in
     from .batch import VIDEOS
 
     videos = list(_files(arguments.videos, VIDEOS))
-    options = LipSyncOptions(which_face="all", detect_every=1)
+    options = given_options(arguments, **_SCORED)
     return _score_all(arguments, videos, options, runtime, say)
 
 
@@ -89,7 +92,7 @@ def run_evaluate(arguments: argparse.Namespace, runtime: Runtime, say: Print) ->
         output = folder / f"{pair.line:05d}.mp4"
         if output.exists() or _made(pair.face, pair.speech, output, options, runtime, say):
             made.append(output)
-    return _score_all(arguments, made, replace(options, which_face="all", detect_every=1), runtime, say)
+    return _score_all(arguments, made, replace(options, **_SCORED), runtime, say)
 
 
 def _made(face: Path, speech: Path, output: Path, options: LipSyncOptions, runtime: Runtime, say: Print) -> bool:

@@ -438,6 +438,15 @@ def test_the_command_prints_a_table_and_writes_json_and_plot(spoken, tmp_path, c
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_face_that_is_not_found_can_be_scored_by_its_box(spoken, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SD_LIPSYNC_CACHE", str(tmp_path / "cache"))
+    arguments = ["score", str(spoken), "--net", "none", "-q", "--offline", "--detector", "cascade"]
+    assert main([*arguments, "--min-face", "1024"]) == 3
+    assert "no face found" in capsys.readouterr().err
+    assert main([*arguments[:-2], "--box", "80,52,180,200"]) == 0
+    assert "made.mp4" in capsys.readouterr().out
+
+
 def test_a_published_list_is_made_and_measured_and_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SD_LIPSYNC_CACHE", str(tmp_path / "cache"))
     small_portrait(tmp_path / "face.png", 256)
