@@ -30,7 +30,7 @@ from lipsync_core.training.prepare_run import prepare
 from lipsync_core.training.shards import read_index
 
 FLAGS = ["--size", "48", "--min-face", "16", "--min-seconds", "0.4", "--least-sharpness", "0", "--detector", "cascade"]
-SETTINGS = PrepareSettings(size=48, min_face=16, min_seconds=0.4, least_sharpness=0, detector="cascade", per_shard=4)
+SETTINGS = PrepareSettings(size=48, min_face=16, min_seconds=0.4, least_sharpness=0.0, detector="cascade", per_shard=4)
 MAKER = Path(__file__).parents[1].parent / "shared" / "cases" / "make_cases.py"
 unix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes and sockets in folders here")
 
@@ -157,6 +157,13 @@ def test_a_video_that_vanishes_is_said_and_one_that_grew_is_done_again(data, tal
     put(data / "gone.mp4", talking)
     (row,) = prepare(tasks, quiet_runtime(tmp_path))
     assert (row.clips, row.fresh, row.skipped) == (3, True, ())
+
+
+def test_what_may_be_read_at_last_is_done_again(data, tmp_path, monkeypatch):
+    (task,) = plan_tasks(find_videos(data), tmp_path / "out", SETTINGS)
+    known = task.key
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert task.key != known
 
 
 def test_a_stop_at_any_moment_finishes_no_shard_without_its_videos(data, tmp_path):

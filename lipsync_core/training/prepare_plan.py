@@ -168,8 +168,8 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    """Bytes; -1 for what is not there (any more) or leads nowhere."""
+    """Bytes; -1 for what is not there (any more), leads nowhere or may not be read: once it may, it is done again."""
     try:
-        return path.stat().st_size
+        return path.stat().st_size if os.access(path, os.R_OK) else -1
     except OSError:
         return -1
