@@ -454,6 +454,44 @@ def test_a_trained_generator_is_an_engine_by_itself(tmp_path, kind):
         ]
 
 
+def test_the_learning_rate_falls_over_the_last_share_of_the_steps_only():
+    from lipsync_core.training.train import learning_rate_at
+
+    cooled = TrainConfig("expert", "a", "b", steps=100, learning_rate=0.01, cooldown=0.2)
+    rates = [learning_rate_at(step, cooled) for step in (0, 79, 80, 90, 99)]
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005, 0.0005])
+    assert learning_rate_at(99, replace(cooled, cooldown=0.0)) == 0.01
+
+
+@fabric
+def test_a_run_that_goes_on_has_the_rate_of_its_step_and_not_the_old_one(tmp_path):
+    from lipsync_core.training.train import train
+
+    numbered_clips(tmp_path / "shards")
+    start = config(tmp_path, steps=2, learning_rate=1e-2, save_every=1)
+    train(start, Runtime())
+    before = load_file(tmp_path / "out" / "model.safetensors")
+    train(replace(start, steps=3, learning_rate=1e-9), Runtime())
+    after = load_file(tmp_path / "out" / "model.safetensors")
+    weights = [name for name in before if name.endswith("weight")]
+    assert max((before[name] - after[name]).abs().max().item() for name in weights) < 1e-6
+
+
+@fabric
+def test_the_average_of_a_young_run_is_not_that_of_untrained_weights(tmp_path):
+    from lipsync_core.training.train import train
+
+    numbered_clips(tmp_path / "shards")
+    young = config(tmp_path, steps=12, save_every=1, learning_rate=1e-2, ema=0.9999)
+    train(young, Runtime())
+    torch.manual_seed(young.seed)
+    name = "face_encoder.0.conv_block.0.weight"
+    untrained = SyncNetColor(SIZE, 4).state_dict()[name]
+    mean = load_file(tmp_path / "out" / "model.safetensors")[name]
+    last = load_file(states(tmp_path / "out")[-1])[f"expert/{name}"]
+    assert (mean - last).norm() < 0.8 * (untrained - last).norm()
+
+
 @fabric
 def test_an_hq_run_steps_the_discriminator_too(tmp_path):
     from lipsync_core.training.train import train

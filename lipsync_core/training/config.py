@@ -30,7 +30,8 @@ class TrainConfig:
 
     # optimiser
     batch: windows per group. groups: parts of a process's batch with batch-normalisation statistics of their own, as
-    if each were a process. steps: in all.
+    if each were a process. steps: in all. cooldown: share of the steps, at their end, over which the learning rate
+    falls to nothing; 0, as published, keeps it.
 
     # losses
     sync_weight: of the expert once its loss on held-out clips falls below sync_from; 0 never uses it.
@@ -56,6 +57,7 @@ class TrainConfig:
     groups: int = 1
     steps: int = 200_000
     learning_rate: float = 1e-4
+    cooldown: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
     sync_weight: float = 0.01
@@ -84,6 +86,8 @@ class TrainConfig:
             raise UsageError("The LipGAN baseline takes 48, 96 or 192 px.")
         if self.kind in ("generator", "hq") and self.sync_weight > 0 and not self.expert:
             raise UsageError('expert is empty. Train one first (kind = "expert"), or set sync_weight = 0.')
+        if self.cooldown > 1:
+            raise UsageError(f"cooldown is {self.cooldown}. It must be a share of the steps, 0 to 1.")
         if self.sync_weight + self.percep_weight >= 1:
             raise UsageError("sync_weight and percep_weight must leave something of 1 for L1.")
 

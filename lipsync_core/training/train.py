@@ -34,6 +34,7 @@ def train(config: TrainConfig, runtime: Runtime) -> dict[str, float]:
     figures: dict[str, float] = {}
     with Log(Path(config.out), first, shown=fabric.global_rank == 0) as log:
         for step in range(first, config.steps):
+            _set_rate(optimizers, learning_rate_at(step, config))
             log.step(step, _step(fabric, job, optimizers, step, config), every=config.log_every)
             average.update_parameters(_main(job))
             done, stopped = step + 1, _stopped(fabric, runtime)
@@ -46,6 +47,18 @@ def train(config: TrainConfig, runtime: Runtime) -> dict[str, float]:
             if stopped:
                 runtime.check()
     return figures
+
+
+def learning_rate_at(step: int, config: TrainConfig) -> float:
+    """Constant, then over the last share `cooldown` of the steps in a straight line towards 0."""
+    left = (config.steps - step) / (config.cooldown * config.steps) if config.cooldown > 0 else 1.0
+    return config.learning_rate * min(1.0, left)
+
+
+def _set_rate(optimizers: dict[str, Any], rate: float) -> None:
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
 
 
 def _step(fabric: Any, job: Job, optimizers: dict[str, Any], step: int, config: TrainConfig) -> dict[str, float]:
@@ -126,7 +139,12 @@ def _average(job: Job, config: TrainConfig) -> Any:
     from torch.optim import swa_utils
 
     ema: Any = swa_utils.get_ema_multi_avg_fn
-    return swa_utils.AveragedModel(_main(job), multi_avg_fn=ema(config.ema), use_buffers=True)
+
+    def average(averages: Any, values: Any, steps: Any) -> None:
+        # The first steps weigh little, or evaluations would see untrained weights for a long while.
+        ema(min(config.ema, (1 + int(steps)) / (10 + int(steps))))(averages, values, steps)
+
+    return swa_utils.AveragedModel(_main(job), multi_avg_fn=average, use_buffers=True)
 
 
 def _main(job: Job) -> torch.nn.Module:
