@@ -15,6 +15,7 @@ from pathlib import Path
 import dying_hands
 import psutil
 import pytest
+import sleeping_hand
 from cases_audio import CASES as SOUNDS
 from cases_video import CASES as VIDEOS
 from demo_media import DEMO, quiet_runtime, short_voice, small_portrait
@@ -269,15 +270,26 @@ def test_a_video_that_never_ends_is_left_out_and_the_others_are_not(data, talkin
     assert "no sign of life" in said["m/endless.mp4"]
 
 
-@pytest.mark.slow
-def test_a_stop_ends_the_processes_at_once(data, talking, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_hands, "_serve", dying_hands.serve)
-    put(data / "endless.mp4", talking)
+def test_a_process_without_a_sign_of_life_is_ended_and_its_video_is_known(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare_hands, "_serve", sleeping_hand.serve)
+    monkeypatch.setattr(prepare_hands, "SILENT_SECONDS", 0.5)
+    (task,) = plan_tasks(find_videos(data), tmp_path / "out", SETTINGS)
+    hand = prepare_hands.Hand(prepare_hands.portable(quiet_runtime(tmp_path)))
+    hand.give(task, {})
+    while (answer := hand.take()) is None:
+        time.sleep(0.05)
+    assert answer.place == 1
+    assert "no sign of life" in answer.why
+    assert not multiprocessing.active_children()
+
+
+def test_a_stop_does_not_wait_for_a_process_that_hangs(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare_hands, "_serve", sleeping_hand.serve)
     tasks = plan_tasks(find_videos(data), tmp_path / "out", SETTINGS)
-    end = time.monotonic() + 8
+    asked: list[int] = []
+    runtime = quiet_runtime(tmp_path, cancelled=lambda: asked.append(1) or len(asked) == 3)
     with pytest.raises(Cancelled):
-        prepare(tasks, quiet_runtime(tmp_path, cancelled=lambda: time.monotonic() > end), 1)
-    assert time.monotonic() < end + 10
+        prepare(tasks, runtime, 2)
     assert not multiprocessing.active_children()
 
 
