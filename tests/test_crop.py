@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipsync_core.face import crop as crop_module
 from lipsync_core.face.crop import crop_faces, plan_crops
 from lipsync_core.geometry import invert, map_points
 from lipsync_core.types import CropStyle, FaceTrack
@@ -100,6 +101,16 @@ def test_a_native_crop_that_is_too_large_is_averaged_two_by_two():
     assert faces.crops.shape[-1] == 24
     assert left % 2 == top % 2 == 0
     assert np.allclose(as_picture(faces.crops) * 255, region.reshape(24, 2, 24, 2, 3).mean((1, 3)), atol=1e-3)
+
+
+def test_a_large_native_crop_is_averaged_in_strips_that_leave_no_seam(monkeypatch):
+    pixels, face, style = frames(), track((40, 30, 80, 70)), CropStyle("native", 32, 1.0)
+    cut = []
+    for lines in (1000, 1, 7):
+        monkeypatch.setattr(crop_module, "_LINES_AT_ONCE", {"cpu": lines})
+        cut.append(crop(pixels, face, style).crops)
+    assert torch.equal(cut[0], cut[1])
+    assert torch.equal(cut[0], cut[2])
 
 
 def test_a_native_crop_repeats_the_frames_edge():

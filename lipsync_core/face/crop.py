@@ -26,6 +26,7 @@ from ..types import CropStyle, FaceBatch, FaceTrack, Float, Pixels
 
 GRID = 8  # sides of native crops divide by this, as convolutions like them
 _ROWS_AT_ONCE = {"cpu": 1}  # what is worked on should stay in the cache; a GPU takes the whole batch
+_LINES_AT_ONCE = {"cpu": 32}  # of a crop that is halved: before that it is many times as large, in float32
 
 # Where the five landmarks lie in a face box, as shares of it: for a track that has none.
 USUAL_LANDMARKS = np.array([[0.31, 0.40], [0.69, 0.40], [0.50, 0.60], [0.35, 0.78], [0.65, 0.78]], np.float32)
@@ -163,6 +164,12 @@ def _cut_boxes(pixels: Pixels, plan: CropPlan, rows: slice, device: str) -> torc
 
 
 def _cut_native(pixels: Pixels, plan: CropPlan, rows: slice, device: str) -> torch.Tensor:
-    side = plan.size * 2**plan.halvings
+    step = 2**plan.halvings
+    side = plan.size * step
     parts = torch.from_numpy(cut_out(pixels, plan.areas[rows, :2], (side, side))).to(device)
-    return halve((parts * (1 / 255)).permute(0, 3, 1, 2), plan.halvings)  # channels last, as it comes
+    lines = step * _LINES_AT_ONCE.get(parts.device.type, plan.size) if plan.halvings else side
+    strips = [
+        halve((parts[:, top : top + lines] * (1 / 255)).permute(0, 3, 1, 2), plan.halvings)
+        for top in range(0, side, lines)
+    ]
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)  # channels last, as it comes
