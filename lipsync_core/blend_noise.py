@@ -15,6 +15,7 @@ from .types import Float
 
 BANDS = 2  # detail of about one and of about two pixels
 SIDE = 384  # px after which the noise repeats
+_LINES_AT_ONCE = {"cpu": 32}  # what is worked on should stay in the cache; a GPU makes the whole rectangle
 _BORDER = 3  # px at the edge for which the coarser band cannot be told
 
 _TO_OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
@@ -44,11 +45,17 @@ def noise(
     tiles, mixing = _tiles(device)
     amounts = np.sqrt(_amounts(missing.astype(np.float64), mixing))
     turn, step = (phase % 1) * np.pi / 2, int(np.floor(phase))
-    field = float(np.cos(turn)) * _cut(tiles, seed, step, corner, size)
-    if turn:
-        field = field + float(np.sin(turn)) * _cut(tiles, seed, step + 1, corner, size)
-    mix = torch.as_tensor(_FROM_OPPONENT[:, :, None] * amounts, dtype=torch.float32, device=device)
-    return (mix.flatten(1) @ field.flatten(1)).view(3, *size)
+    mix = torch.as_tensor(_FROM_OPPONENT[:, :, None] * amounts, dtype=torch.float32, device=device).flatten(1)
+    made = torch.empty(3, *size, device=device)
+    lines = _LINES_AT_ONCE.get(made.device.type, size[0])
+    for top in range(0, size[0], lines):
+        strip = made[:, top : top + lines]
+        place, extent = (corner[0], corner[1] + top), (strip.shape[1], size[1])
+        field = float(np.cos(turn)) * _cut(tiles, seed, step, place, extent)
+        if turn:
+            field += float(np.sin(turn)) * _cut(tiles, seed, step + 1, place, extent)
+        strip.copy_((mix @ field.flatten(1)).view(strip.shape))
+    return made
 
 
 def _amounts(missing: NDArray[np.float64], mixing: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lipsync_core import blend_noise
 from lipsync_core.blend import Blender, BlendSettings
 from lipsync_core.blend_noise import noise, opponent, split_bands
 from lipsync_core.face.crop import crop_faces, plan_crops
@@ -120,6 +121,16 @@ def test_noise_has_the_variance_that_is_asked_for_in_each_band():
     bands = split_bands(opponent(field))
     found = np.stack([band.square().mean(dim=(1, 2)).numpy() for band in bands], -1)
     assert found == pytest.approx(missing, rel=0.12)
+
+
+@pytest.mark.parametrize("size", [(100, 90), (60, 500)])
+def test_noise_is_made_in_strips_that_leave_no_seam(monkeypatch, size):
+    missing = np.float32([[9, 2], [1, 0.5], [0.5, 0.1]])
+    made = []
+    for lines in (1000, 7):
+        monkeypatch.setattr(blend_noise, "_LINES_AT_ONCE", {"cpu": lines})
+        made.append(noise(missing, 3.3, 1, (13, 350), size, "cpu"))
+    assert torch.allclose(made[0], made[1], atol=1e-5)
 
 
 def test_noise_is_never_finer_than_what_is_missing():
