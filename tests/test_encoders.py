@@ -1,5 +1,8 @@
+import os
 from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 
 from lipsync_core.errors import OutputError
@@ -25,3 +28,33 @@ def test_an_encoder_that_is_not_built_in_or_has_no_hardware_does_not_open():
     assert not encoders._opens("no_such_codec")
     assert encoders._opens("libx264")
     assert encoders._opens("mpeg4")
+
+
+def packets(options):
+    """The bytes that x264 makes of a picture that moves."""
+    texture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    context = av.CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt = 160, 120, "yuv420p"
+    context.time_base, context.thread_count, context.options = Fraction(1, 25), 3, options
+    made = []
+    for shift in range(40):
+        window = np.ascontiguousarray(texture[shift : shift + 120, 2 * shift : 2 * shift + 160])
+        frame = av.VideoFrame.from_ndarray(window, "rgb24").reformat(format="yuv420p")
+        frame.pts = shift
+        made += context.encode(frame)
+    return [bytes(packet) for packet in (*made, *context.encode(None))]
+
+
+def test_what_saves_x264_memory_makes_no_larger_file():
+    options = choose_encoder(Encoding(), ".mp4", Fraction(1)).options
+    thrifty = options["x264-params"].partition(":")[0]
+    usual = {name: value for name, value in options.items() if name != "x264-params"}
+    saved, before = packets({**usual, "x264-params": thrifty}), packets(usual)
+    assert len(saved) == len(before)
+    assert sum(map(len, saved)) == pytest.approx(sum(map(len, before)), rel=0.01)
+
+
+@pytest.mark.parametrize(("cores", "said"), [(2, "sync-lookahead=0"), (16, "sync-lookahead=0:threads=6")])
+def test_x264_takes_few_threads_however_many_cores_there_are(monkeypatch, cores, said):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert choose_encoder(Encoding(), ".mp4", Fraction(1)).options["x264-params"] == said
