@@ -159,7 +159,7 @@ def _into_video(
         marks,
         Encoding(values.get("crf", 18)),
         track.fit,
-        batch_size(0, track.frame_size),
+        batch_size(0, track.frame_size, network=False),
     )
     render(source, [actor], take, runtime)
     return place

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 
@@ -56,6 +57,11 @@ def engine_options(name: str, runtime: Runtime) -> dict[str, str]:
             f"{name} is not in {weights.folders(runtime)[0]}. Put it there, or choose another model in the list."
         )
     return {"engine": "auto", "checkpoint": entry.name}
+
+
+def needs_network(named: Mapping[str, Any]) -> bool:
+    """True when `engine_options` stand for a checkpoint, False for an engine that needs no file."""
+    return bool(named["checkpoint"]) or named["engine"] not in (AUTO, *NEEDS_NOTHING)
 
 
 @contextlib.contextmanager

@@ -60,5 +60,11 @@ def _take(source: Source, voice: Path, how: tuple[str, int, int], output_path: P
     fit, total, crf = how
     clip = Clip(source.width, source.height, source.fps, total)
     return Take(
-        output_path, clip, AudioSource(voice), None, Encoding(crf), fit, batch_size(0, (source.width, source.height))
+        output_path,
+        clip,
+        AudioSource(voice),
+        None,
+        Encoding(crf),
+        fit,
+        batch_size(0, (source.width, source.height), network=False),
     )

@@ -237,7 +237,8 @@ def options_of(values: Values, runtime: Runtime, size: tuple[int, int], mask_fil
     """A node's values as the core's options; what no widget sets comes from the chosen quality. size: of the frames."""
     named = {name: value for name, value in values.items() if name in knobs() and name not in _SOCKETS}
     named |= checkpoints.engine_options(values.get("model", ""), runtime)
-    named["batch_size"] = batch_size(values.get("batch_size", 0), size)
+    network = checkpoints.needs_network(named) or values.get("lipsync_model") is not None
+    named["batch_size"] = batch_size(values.get("batch_size", 0), size, network)
     named["fps"] = ""  # the source knows it already
     if mask_file:
         named |= {"mask": "user", "mask_file": mask_file}

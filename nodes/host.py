@@ -37,6 +37,7 @@ _LENT = ("upscale_models", "facerestore_models", "facedetection")  # where other
 _PREVIEW_SECONDS = 0.6  # between two preview pictures
 _PREVIEW_SIDE = 512  # px
 _BATCH_BYTES = 14 << 20  # of frames; about five batches are in memory at a time
+_FEW_BYTES = 7 << 20  # the same where no network gains from more
 _CHUNK = 1 << 20  # samples of a sound that are converted at once
 
 # ---------------------------------------------------------------------------------------------------- folders
@@ -159,11 +160,12 @@ def _precision(wanted: str, device: torch.device) -> str:
     return "fp16" if mm.should_use_fp16(device) else "fp32"
 
 
-def batch_size(wanted: int, size: tuple[int, int] = (512, 512)) -> int:
-    """Frames of `size` px at once. 0: few on a CPU, where more gain nothing and Stop should act at once; and never so
-    many that the frames which wait at the decoder and the encoder fill the memory."""
-    most = 4 if mm.is_device_cpu(mm.get_torch_device()) else 16
-    return wanted or max(1, min(most, _BATCH_BYTES // (size[0] * size[1] * 3)))
+def batch_size(wanted: int, size: tuple[int, int] = (512, 512), network: bool = True) -> int:
+    """Frames of `size` px at once. 0: few on a CPU, where more gain little and Stop should act at once; and never so
+    many that the frames which wait at the decoder and the encoder fill the memory. network: one makes the faces."""
+    on_cpu = mm.is_device_cpu(mm.get_torch_device())
+    room = _FEW_BYTES if on_cpu and not network else _BATCH_BYTES
+    return wanted or max(1, min(4 if on_cpu else 16, room // (size[0] * size[1] * 3)))
 
 
 # ---------------------------------------------------------------------------------------------------- pictures

@@ -490,3 +490,11 @@ def test_an_enhancer_is_loaded_only_where_it_is_connected_and_wanted(world):
 def test_a_workflow_names_no_file_outside_the_input_folder(world, picture, widget, name):
     with pytest.raises(world.part("lipsync_core.errors").InputError, match="only files of the input folder"):
         run(world, "LipSyncPortrait", image=picture, audio=tone(0.4), **{widget: name})
+
+
+def test_full_frames_go_one_by_one_where_no_network_gains_from_more(world):
+    size = world.part("nodes.host").batch_size
+    assert size(0, (1920, 1080), network=True) == 2
+    assert size(0, (1920, 1080), network=False) == 1
+    assert size(0, (512, 512), network=False) == 4
+    assert size(7, (1920, 1080), network=False) == 7

@@ -25,7 +25,7 @@ from .decode import Clock, Frames, Health, decode, deinterlace
 from .image import is_picture, read_image_with_notes
 from .timeline import constant_rate, tolerance
 
-AHEAD_BYTES = 24 << 20  # of finished frames that may wait for the consumer
+AHEAD_BYTES = 12 << 20  # of finished frames that may wait for the consumer
 BACKWARDS_BYTES = 96 << 20  # of frames that are held to be played backwards
 Rows = Generator[Pixels, None, None]  # one for each slot of a time line
 Window = tuple[Fraction, Fraction]  # (start, length) in seconds
