@@ -26,7 +26,7 @@ from ..types import CropStyle, FaceBatch, FaceTrack, Float, Pixels
 
 GRID = 8  # sides of native crops divide by this, as convolutions like them
 _ROWS_AT_ONCE = {"cpu": 1}  # what is worked on should stay in the cache; a GPU takes the whole batch
-_LINES_AT_ONCE = {"cpu": 32}  # of a crop that is halved: before that it is many times as large, in float32
+_LINES_AT_ONCE = {"cpu": 32}  # of a native crop: before it is halved it is many times as large, in float32
 
 # Where the five landmarks lie in a face box, as shares of it: for a track that has none.
 USUAL_LANDMARKS = np.array([[0.31, 0.40], [0.69, 0.40], [0.50, 0.60], [0.35, 0.78], [0.65, 0.78]], np.float32)
@@ -87,7 +87,7 @@ def crop_faces(
     step = _ROWS_AT_ONCE.get(crops.device.type, count)
     for start in range(0, count, step):
         end = min(count, start + step)
-        crops[start:end] = cut(pixels[start:end], plan, slice(first + start, first + end), device)
+        cut(pixels[start:end], plan, slice(first + start, first + end), crops[start:end])
     return FaceBatch(
         first=first,
         crops=crops.expand(len(pixels), -1, -1, -1),
@@ -149,27 +149,25 @@ def _scale_and_shift(scale: NDArray[np.float64], corners: NDArray[Any]) -> Float
     return matrices.astype(np.float32)
 
 
-def _cut_boxes(pixels: Pixels, plan: CropPlan, rows: slice, device: str) -> torch.Tensor:
+def _cut_boxes(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -> None:
     """As cv2.resize INTER_LINEAR does it, without antialias: what Wav2Lip's networks saw in training."""
     areas, matrices = plan.areas[rows], plan.matrices[rows].astype(np.float64)
     extent = (areas[:, 2:] - areas[:, :2]).max(axis=0)
     corners = np.minimum(areas[:, :2], np.array([pixels.shape[2], pixels.shape[1]]) - extent)
-    pictures = to_channels(cut_out(pixels, corners, (int(extent[1]), int(extent[0]))), device)
+    pictures = to_channels(cut_out(pixels, corners, (int(extent[1]), int(extent[0]))), str(out.device))
     centres = np.arange(plan.size) + 0.5
     places = (centres - matrices[:, :, 2:]) / matrices[:, [0, 1], [0, 1]][:, :, None]
     # A row's rectangle may be wider than its box (all are as large as the largest): the box's own edge is the limit.
     places = np.clip(places, areas[:, :2, None] + 0.5, areas[:, 2:, None] - 0.5) - corners[:, :, None]
-    x, y = torch.from_numpy(places.astype(np.float32)).to(device).unbind(1)
-    return sample(pictures, x[:, None, :], y[:, :, None]).mul_(1 / 255)
+    x, y = torch.from_numpy(places.astype(np.float32)).to(out.device).unbind(1)
+    out.copy_(sample(pictures, x[:, None, :], y[:, :, None]).mul_(1 / 255))
 
 
-def _cut_native(pixels: Pixels, plan: CropPlan, rows: slice, device: str) -> torch.Tensor:
+def _cut_native(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -> None:
     step = 2**plan.halvings
     side = plan.size * step
-    parts = torch.from_numpy(cut_out(pixels, plan.areas[rows, :2], (side, side))).to(device)
-    lines = step * _LINES_AT_ONCE.get(parts.device.type, plan.size) if plan.halvings else side
-    strips = [
-        halve((parts[:, top : top + lines] * (1 / 255)).permute(0, 3, 1, 2), plan.halvings)
-        for top in range(0, side, lines)
-    ]
-    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)  # channels last, as it comes
+    parts = torch.from_numpy(cut_out(pixels, plan.areas[rows, :2], (side, side))).to(out.device)
+    lines = _LINES_AT_ONCE.get(out.device.type, plan.size)
+    for top in range(0, plan.size, lines):
+        strip = parts[:, step * top : step * (top + lines)] * (1 / 255)
+        out[:, :, top : top + lines] = halve(strip.permute(0, 3, 1, 2), plan.halvings)
