@@ -20,6 +20,7 @@ from lipsync_core.networks.wav2lip import Generator, layout_96
 pytestmark = [needs_host, pytest.mark.timeout(900)]
 
 CHECKPOINT = "random.safetensors"
+BLUEPRINT = "Lip Sync Step by Step"
 STOP_SECONDS = 0.5
 FOLDERS = ["sd-lipsync", "my.lip sync"]
 
@@ -61,6 +62,7 @@ PICTURE = {"1": node("LoadImage", image="portrait.png"), "2": node("LoadAudio", 
 VIDEO = {"1": node("LoadVideo", file="clip.mp4"), "2": node("LoadAudio", audio="short.wav")}
 LONG = {**VIDEO, "2": node("LoadAudio", audio="minute.wav")}
 MINUTE = 1500  # frames
+ROOM_MB = 300  # by which a minute of 1080p may raise the server's memory
 HERO = {
     "source": ["1", 0], "audio": ["2", 0], "model": "auto", "quality": "fast", "enhance_strength": 0.8,
     "which_face": "largest", "fit": "loop", "filename_prefix": "lipsync/test", "save_output": True,
@@ -116,6 +118,14 @@ def test_every_node_is_there_whatever_the_folder_is_called(host):
     assert set(IDS) <= set(info)
     log = (host.base / "log.txt").read_text(errors="replace")
     assert "IMPORT FAILED" not in log
+
+
+def test_the_blueprint_is_offered_where_blueprints_are_known(host):
+    if version(host) < (0, 3, 67):  # it came with that version
+        return
+    offered = host.get("/global_subgraphs")
+    (number,) = [number for number, row in offered.items() if row["name"] == BLUEPRINT]
+    assert "LipSyncGenerate" in host.get(f"/global_subgraphs/{number}")["data"]
 
 
 @pytest.mark.parametrize("model", ["auto", "puppet", CHECKPOINT])
@@ -264,7 +274,7 @@ def test_bad_use_gets_a_sentence_that_says_what_to_do(host, case):
 
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory):
-    """A server that has run every node once, with a minute of 1080p to work on."""
+    """A server that has run nothing yet, with a minute of 1080p to work on."""
     base = tmp_path_factory.mktemp("memory")
     torch.manual_seed(0)
     (base / "models/lipsync").mkdir(parents=True)
@@ -274,9 +284,6 @@ def roomy(tmp_path_factory):
     short_voice(base / "input/short.wav", 1.0)
     short_voice(base / "input/minute.wav", 60.0)
     with comfy(base) as running:
-        for prompt in (hero(VIDEO, model="puppet"), {**VIDEO, **STEPS}):
-            done = running.run(prompt)
-            assert done.status == "success", done.error
         yield running
 
 
@@ -290,11 +297,14 @@ def rise_mb(host, prompt):
 
 
 @pytest.mark.slow
-def test_a_minute_of_1080p_through_the_hero_costs_little_memory(roomy):
-    assert rise_mb(roomy, hero(LONG, model="puppet")) <= 300
+@pytest.mark.parametrize("seed", [0, 1], ids=["first run", "second run"])
+def test_a_minute_of_1080p_through_the_hero_costs_little_memory(roomy, seed):
+    rise = rise_mb(roomy, hero(LONG, model="puppet", seed=seed))
+    assert rise <= ROOM_MB, f"{rise:.0f} MB"
 
 
 @pytest.mark.slow
 def test_a_minute_by_crops_costs_little_more_than_the_crops(roomy):
     crops = MINUTE * 96 * 96 * 3 * 4 / 2**20
-    assert rise_mb(roomy, {**LONG, **STEPS}) <= 300 + 2.2 * crops
+    rise = rise_mb(roomy, {**LONG, **STEPS})
+    assert rise <= ROOM_MB + 2.2 * crops, f"{rise:.0f} MB, of which the crops are {crops:.0f}"
