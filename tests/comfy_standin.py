@@ -304,6 +304,12 @@ def defaults_of(node: Any) -> dict[str, Any]:
     return {each.id: each.default for each in node.define_schema().inputs if each.default is not None}
 
 
+def run(world, name, **given):
+    """What a node gives for these inputs, with its defaults for the others."""
+    node = world.nodes[name]
+    return node.execute(**{**defaults_of(node), **given})
+
+
 def tone(seconds: float, rate: int = 16000) -> Any:
     """AUDIO of a voice-like buzz."""
     import torch

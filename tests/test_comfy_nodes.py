@@ -17,6 +17,7 @@ from comfy_standin import (
     VideoFromComponents,
     VideoFromFile,
     defaults_of,
+    run,
     standin,
     tone,
 )
@@ -51,11 +52,6 @@ def checkpoint(world):
     torch.manual_seed(0)
     save_file(Generator(layout_96(quarter=True)).state_dict(), str(world.base / "models/lipsync/random.safetensors"))
     return "random.safetensors"
-
-
-def run(world, name, **given):
-    node = world.nodes[name]
-    return node.execute(**{**defaults_of(node), **given})
 
 
 def hero(world, source, audio=None, **given):

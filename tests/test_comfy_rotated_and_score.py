@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from comfy_standin import VideoFromFile, defaults_of, standin
+from comfy_standin import VideoFromFile, run, standin
 from demo_media import BOX, SIZE, decoded, short_voice, small_portrait
 from PIL import Image
 
@@ -35,11 +35,6 @@ def tall(tmp_path_factory):
     with Image.open(small_portrait(tmp_path_factory.mktemp("face") / "face.png")) as picture:
         canvas[:SIZE] = np.asarray(picture.convert("RGB"))
     return canvas
-
-
-def run(world, name, **given):
-    node = world.nodes[name]
-    return node.execute(**{**defaults_of(node), **given})
 
 
 def hero(world, source, voice):
