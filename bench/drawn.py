@@ -27,21 +27,21 @@ HELD_OUT = 0.1
 _EXPERT = {"expert_width": 16, "batch": 64, "windows_per_clip": 8, "learning_rate": 1e-3, "ema": 0.998}
 _GENERATOR = {"width": 8, "residuals": 1, "batch": 32, "learning_rate": 3e-3, "ema": 0.99, "cooldown": 0.25}
 _TAUGHT = {"expert": "expert/model.safetensors", "sync_from": 100.0}
+_WITH = {"kind": "generator", "steps": 2000, "sync_weight": 0.03, **_TAUGHT, **_GENERATOR}
 RUNS: dict[str, dict[str, Any]] = {
     "expert": {"kind": "expert", "steps": 5000, "eval_every": 250, "eval_batches": 20, **_EXPERT},
-    "without": {"kind": "generator", "steps": 2000, "sync_weight": 0.0, **_TAUGHT, **_GENERATOR},
-    "with": {"kind": "generator", "steps": 2000, "sync_weight": 0.03, **_TAUGHT, **_GENERATOR},
-    "longer, with": {
-        "kind": "generator",
-        "steps": 3200,
-        "sync_weight": 0.03,
-        **_TAUGHT,
-        **_GENERATOR,
-        "cooldown": 0.375,
-    },
+    "without": {**_WITH, "sync_weight": 0.0},
+    "with": _WITH,
+    "longer, with": {**_WITH, "steps": 3200, "cooldown": 0.375},
 }
-_SHARED = {"shards": "shards", "size": SIZE, "held_out": HELD_OUT, "save_every": 100, "eval_every": 200}
-_EVALUATIONS = {"eval_batches": 10}
+_SHARED = {
+    "shards": "shards",
+    "size": SIZE,
+    "held_out": HELD_OUT,
+    "save_every": 100,
+    "eval_every": 200,
+    "eval_batches": 10,
+}
 
 
 def run(folder: Path) -> str:
@@ -60,7 +60,7 @@ def run(folder: Path) -> str:
 
 def _started(work: Path, name: str, threads: int) -> subprocess.Popen[bytes]:
     config = work / f"{name}.toml"
-    rows = {**_SHARED, **_EVALUATIONS, **RUNS[name], "out": name}
+    rows = {**_SHARED, **RUNS[name], "out": name}
     config.write_text("".join(f"{key} = {value!r}\n" for key, value in rows.items()), encoding="utf-8")
     words = [sys.executable, "-m", "lipsync_core", "train", str(RUNS[name]["kind"]), str(config), "-q"]
     return subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, stdout=subprocess.DEVNULL)
