@@ -50,7 +50,7 @@ class ClipEncoder:
         provenance: Provenance | None,
         encoding: Encoding,
     ) -> None:
-        chosen = choose_encoder(encoding, extension, clip.width * clip.height * clip.fps)
+        chosen = choose_encoder(encoding, extension, clip.width * clip.height, clip.fps)
         self.notes: tuple[str, ...] = (chosen.note,) if chosen.note else ()
         self.count = 0
         self._clip = clip
