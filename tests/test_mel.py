@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipsync_core.audio import mel
 from lipsync_core.audio.mel import MelStream, mel_spectrogram
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mel.json").read_text(encoding="utf-8"))
@@ -105,3 +108,21 @@ def test_a_stream_forgets_what_it_has_turned_into_columns():
     for _ in range(50):
         stream.push(noise(16000))
     assert len(stream._pending) < 1000
+
+
+def test_the_kept_filter_bank_is_librosas():
+    from librosa.filters import mel as made_by_librosa
+
+    bank = made_by_librosa(sr=16000, n_fft=800, n_mels=80, fmin=55.0, fmax=7600.0, htk=False, norm="slaney")
+    assert np.array_equal(mel._filter_bank(), bank)
+
+
+def test_to_hear_needs_neither_librosa_nor_numba():
+    script = (
+        "import sys, numpy as np\n"
+        "from lipsync_core.audio.mel import mel_spectrogram\n"
+        "mel_spectrogram(np.zeros(1600, np.float32))\n"
+        "print([name for name in ('librosa', 'numba', 'llvmlite') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -7,11 +7,11 @@ Published recipe (Wav2Lip, SadTalker): pre-emphasis 0.97, |STFT| of 800 samples 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..timing import SAMPLE_RATE
 from ..types import Float
 
 MEL_BANDS = 80
@@ -83,8 +83,9 @@ def _hann() -> _Double:
 
 @lru_cache(maxsize=1)
 def _filter_bank() -> _Double:
-    """(80, 401) slaney-normalised triangles. Keywords, because librosa 0.10 takes nothing else."""
-    from librosa.filters import mel  # slow to import, so only when somebody listens
+    """(80, 401) slaney-normalised triangles, kept in a file: to import librosa takes 60 MB and a second.
 
-    bank = mel(sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=MEL_BANDS, fmin=55.0, fmax=7600.0, htk=False, norm="slaney")
-    return np.asarray(bank, np.float64)
+    Made by librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55.0, fmax=7600.0, htk=False, norm="slaney").
+    """
+    with np.load(Path(__file__).with_name("mel_bank.npz")) as kept:
+        return np.asarray(kept["bank"], np.float64)
