@@ -513,10 +513,22 @@ def test_the_reader_holds_few_frames_however_slow_its_consumer(write_video, monk
     convert = reader_module.Converter.__call__
     monkeypatch.setattr(reader_module.Converter, "__call__", lambda self, frame: made.append(1) or convert(self, frame))
     with VideoReader(write_video("clip.mp4", 60)) as reader:
-        batches = reader.batches(2)
+        batches = reader.batches(8)
         next(batches)
         time.sleep(0.2)
-        assert len(made) <= 2 + 4 + 2
+        assert len(made) == 8 + 4
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_the_reader_has_the_next_batch_ready_and_no_more(write_video, monkeypatch, size):
+    made = []
+    convert = reader_module.Converter.__call__
+    monkeypatch.setattr(reader_module.Converter, "__call__", lambda self, frame: made.append(1) or convert(self, frame))
+    with VideoReader(write_video("clip.mp4", 60)) as reader:
+        batches = reader.batches(size)
+        next(batches)
+        time.sleep(0.2)
+        assert len(made) == 2 * size
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,14 +10,14 @@ import av.error
 from av.codec.codec import UnknownCodecError
 
 from ..errors import OutputError
+from .threads import MOST_THREADS, usable_cores
 
 # Tried in this order when libx264 is not in this build of PyAV: software first, then what needs its hardware.
 _H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc", "h264_mf", "h264_qsv", "h264_amf")
 _VP9 = ("libvpx-vp9",)
-_THREADS = 6  # of x264, each of which holds frames: 24, as it would take on 16 cores, hold 0.3 GB more of 1080p
 _SLICES = 4  # of a large frame, encoded side by side: frames side by side hold 20 MB of 1080p each
 _LARGE = 1_500_000  # pixels
-_LOOKAHEAD_BYTES = 28 << 20  # of frames that x264 may look ahead
+_LOOKAHEAD_BYTES = 24 << 20  # of frames that x264 may look ahead
 _BYTES_PER_PIXEL = 2.7  # of a frame that waits there, with its smaller copy
 # preset of x264 -> frames it would look ahead, B-frames in a row
 _PRESETS = {
@@ -107,8 +106,7 @@ def _thrifty(preset: str, pixels: int) -> str:
     large = pixels > _LARGE
     if large:
         wanted |= {"sliced-threads": 1, "bframes": min(1, b_frames)}
-    most = _SLICES if large else _THREADS
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores * 3 // 2 > most:  # what x264 takes by itself
+    most = _SLICES if large else MOST_THREADS
+    if usable_cores() * 3 // 2 > most:  # what x264 takes by itself
         wanted["threads"] = most
     return ":".join(f"{name}={value}" for name, value in wanted.items())

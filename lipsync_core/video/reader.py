@@ -23,9 +23,10 @@ from .clip import WANTED, Clip, inspect_clip
 from .convert import ConversionError, Converter
 from .decode import Clock, Frames, Health, decode, deinterlace
 from .image import is_picture, read_image_with_notes
+from .threads import MOST_THREADS, usable_cores
 from .timeline import constant_rate, tolerance
 
-AHEAD_BYTES = 12 << 20  # of finished frames that may wait for the consumer
+AHEAD_BYTES = 48 << 20  # of finished frames of the next batch that may wait for the consumer
 BACKWARDS_BYTES = 96 << 20  # of frames that are held to be played backwards
 Rows = Generator[Pixels, None, None]  # one for each slot of a time line
 Window = tuple[Fraction, Fraction]  # (start, length) in seconds
@@ -131,8 +132,8 @@ class VideoReader:
     # -- from rows to batches
 
     def _batched(self, rows: Rows, size: int) -> Iterator[FrameBatch]:
-        ahead = max(2, AHEAD_BYTES // (self.width * self.height * 3))
-        rows = read_ahead(rows, ahead)
+        ahead = min(size, max(1, AHEAD_BYTES // (self.width * self.height * 3)))
+        rows = read_ahead(rows, ahead - 1)  # one more is made before it waits
         self._running.append(rows)
         try:
             first = 0
@@ -248,6 +249,7 @@ class VideoReader:
         """(slot, slots, row) of `wanted`. Frames outside are decoded and not converted."""
         clip, stream = self._known_clip(), self._stream(container)
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(usable_cores(), MOST_THREADS)
         convert = Converter((self.width, self.height), clip.turn, clip.transfer)
         frames: Frames = map(clock.stamp, decode(container, stream, clock.health, clip.decoder))
         if clip.interlaced:
