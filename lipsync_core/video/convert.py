@@ -109,7 +109,7 @@ def is_transparent(frame: av.VideoFrame) -> bool:
     filters = Filters(frame, [("format", "rgba")])
     filters.push(frame)
     converted = filters.pull()
-    return converted is not None and bool(_array(converted, np.uint8, 4)[..., 3].min() < 255)
+    return converted is not None and bool(view_of(converted, np.uint8, 4)[..., 3].min() < 255)
 
 
 class Converter:
@@ -138,10 +138,10 @@ class Converter:
         if converted is None:
             raise ConversionError(f"no way from {kind.format} at {kind.width}x{kind.height}")
         if self._transfer:
-            return tone_map(_array(converted, np.uint16), self._transfer)
+            return tone_map(view_of(converted, np.uint16), self._transfer)
         if converted.format.name == "rgba":
-            return _on_black(_array(converted, np.uint8, 4))
-        return _array(converted, np.uint8)
+            return _on_black(view_of(converted, np.uint8, 4))
+        return view_of(converted, np.uint8)
 
     def _chain(self, frame: av.VideoFrame, kind: _Kind) -> list[tuple[str, str]]:
         scale = f"{self._size[0]}:{self._size[1]}:flags={self._flags(kind)}" + _matrix(frame, kind)
@@ -179,7 +179,7 @@ def _on_black(pixels: Pixels) -> Pixels:
     return ((colour.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
 
 
-def _array(frame: av.VideoFrame, dtype: type[Depth], channels: int = 3) -> NDArray[Depth]:
+def view_of(frame: av.VideoFrame, dtype: type[Depth], channels: int = 3) -> NDArray[Depth]:
     """(H, W, channels) view of a packed frame, without the padding at the end of its lines."""
     plane = frame.planes[0]
     lines = np.frombuffer(memoryview(plane), dtype).reshape(frame.height, plane.line_size // np.dtype(dtype).itemsize)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +10,10 @@ import av
 import av.container
 import av.error
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange
 
 from ..types import Pixels
+from .convert import Filters, view_of
 from .encoders import Encoding, choose_encoder
 from .provenance import Provenance, container_tags
 from .soundtrack import AudioSource, Soundtrack, add_soundtrack
@@ -21,6 +21,7 @@ from .soundtrack import AudioSource, Soundtrack, add_soundtrack
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 # Tags of a moving picture are lost in an MP4 without use_metadata_tags; faststart lets a player begin at once.
 _MUXER_OPTIONS = {"movflags": "+faststart+use_metadata_tags"}
+_TO_YUV = [("scale", "flags=bilinear:in_range=full:out_range=limited:out_color_matrix=bt709"), ("format", "yuv420p")]
 _BT709 = 1  # the number of BT.709 for primaries, transfer and matrix alike (ITU-T H.273)
 
 
@@ -54,7 +55,11 @@ class ClipEncoder:
         self.notes: tuple[str, ...] = (chosen.note,) if chosen.note else ()
         self.count = 0
         self._clip = clip
-        self._reformatter = VideoReformatter()
+        # Each frame is copied here: FFmpeg may read some bytes past its end, and one place for all is little memory.
+        self._rgb = av.VideoFrame(clip.width + clip.width % 2, clip.height + clip.height % 2, "rgb24")
+        self._rgb.time_base = 1 / clip.fps
+        self._picture = view_of(self._rgb, np.uint8)
+        self._to_yuv = Filters(self._rgb, _TO_YUV)
         self._sound: Soundtrack | None = None
         self._open = True
         options = _MUXER_OPTIONS if extension in (".mp4", ".mov") else {}
@@ -79,51 +84,35 @@ class ClipEncoder:
 
     def _describe(self, bit_rate: int | None) -> None:
         context = self._stream.codec_context
-        context.width, context.height = (
-            self._clip.width + self._clip.width % 2,
-            self._clip.height + self._clip.height % 2,
-        )
+        context.width, context.height = self._rgb.width, self._rgb.height
         context.pix_fmt = "yuv420p"
         context.time_base = 1 / self._clip.fps
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = ColorRange.MPEG
-        context.thread_type = "FRAME"  # as fast as slices on two cores, faster on many, and smaller files
+        context.thread_type = "FRAME"  # unless the encoder has chosen slices itself, as for large frames
         if bit_rate is not None:
             context.bit_rate = bit_rate
 
-    def encode_batch(self, pixels: Pixels) -> Iterator[None]:
-        """pixels: (N, H, W, 3) uint8 RGB. Stops after each frame, so that the caller can end it."""
-        pixels = np.ascontiguousarray(pixels)
-        for index, frame in enumerate(pixels):
-            # FFmpeg may read some bytes past a frame: the last one is copied to where that is allowed.
-            self._encode(frame, copy=index == len(pixels) - 1)
-            yield
-
-    def _encode(self, pixels: Pixels, copy: bool) -> None:
-        """Its sound is written along, so that memory stays flat."""
+    def take(self, pixels: Pixels) -> None:
+        """Copy the next frame, (H, W, 3) uint8 RGB; an odd size is made even by repeating its last row and column."""
         if pixels.shape != (self._clip.height, self._clip.width, 3):
             raise ValueError(f"frame is {pixels.shape}, the clip is {self._clip.width}x{self._clip.height}")
-        frame = self._converted(pixels, copy)
+        height, width = pixels.shape[:2]
+        self._picture[:height, :width] = pixels
+        self._picture[height:, :width] = pixels[-1:]
+        self._picture[:, width:] = self._picture[:, width - 1 : width]
+
+    def encode(self) -> None:
+        """Encode the frame that was taken, and its sound along, so that memory stays flat."""
+        self._to_yuv.push(self._rgb)
+        frame = self._to_yuv.pull()
+        if frame is None:
+            raise ValueError("the frame did not become YUV")
         frame.pts, frame.time_base = self.count, 1 / self._clip.fps
         self._out.mux(self._stream.encode(frame))
         self.count += 1
         if self._sound is not None:
             self._sound.advance(self.count / self._clip.fps)
-
-    def _converted(self, pixels: Pixels, copy: bool) -> av.VideoFrame:
-        """RGB -> YUV 4:2:0, BT.709, limited range."""
-        height, width = pixels.shape[:2]
-        if height % 2 or width % 2:
-            pixels, copy = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"), True
-        wrap = av.VideoFrame.from_ndarray if copy else av.VideoFrame.from_numpy_buffer
-        frame = wrap(pixels, format="rgb24")
-        return self._reformatter.reformat(
-            frame,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-        )
 
     def finish(self) -> None:
         """Write what the encoders still hold and close the file."""

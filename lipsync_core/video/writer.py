@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,7 +70,11 @@ class VideoWriter:
     def _run(self) -> None:
         try:
             while (pixels := self._batches.get()) is not None:
-                for _ in self._encoder.encode_batch(pixels):
+                frames = deque(pixels)
+                del pixels  # it is let go of as soon as its last frame is taken
+                while frames:
+                    self._encoder.take(frames.popleft())
+                    self._encoder.encode()
                     if self._stop.is_set():
                         return
             if not self._stop.is_set():
