@@ -19,7 +19,7 @@ from .blend_grain import GrainState, measure_grain
 from .blend_noise import noise
 from .blend_pyramid import blend_pyramid, pyramid_levels
 from .blend_regions import Group, Mask, Rows, find_areas, group_rows
-from .geometry import Corners, cut_out, halve, invert, move_grid, pixel_centres, sample, to_channels
+from .geometry import Corners, cut_out, halve, invert, move_grid, pick, pixel_centres, sample, to_channels
 from .types import Bool, FaceBatch, Float, Pixels, Rendered
 
 PASTES = ("feather", "pyramid")
@@ -91,7 +91,7 @@ class Blender:
         """Colour matrices of the rows, and what the next batch starts from."""
         if not self.settings.colour_match:
             return None, self._last_colours
-        crops, new = _pick(sources.faces.crops, rows), _pick(sources.rendered.crops, rows)
+        crops, new = pick(sources.faces.crops, rows), pick(sources.rendered.crops, rows)
         smooth, last = steady(self._last_colours, compare_colours(crops, new, weight))
         return _spread(colour_matrices(smooth, self.settings.colour_match), rows, len(sources.opacity)), last
 
@@ -148,7 +148,7 @@ def _weight(sources: _Sources, rows: Rows) -> torch.Tensor:
         x, y = pixel_centres(np.zeros((len(rows), 2), np.int64), (GRID, GRID), device)
         back = invert(faces.matrices[rows])
         weight = weight * sources.mask.at(rows, *move_grid(back, x * (side / GRID), y * (side / GRID)))
-    return weight if alpha is None else weight * shrink(_pick(alpha, rows))
+    return weight if alpha is None else weight * shrink(pick(alpha, rows))
 
 
 def _spread(matrices: Float | None, rows: Rows, count: int) -> Float | None:
@@ -221,21 +221,24 @@ def _sample_new(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The same where crop pixels lie between frame pixels; x, y: frame px."""
     faces, rendered = sources.faces, sources.rendered
-    new = halve(_pick(rendered.crops, group.rows).float(), group.shape.halvings)
+    new = _read(rendered.crops, faces, group, x, y)
     if sources.colours is not None:
         new = recolour(new, sources.colours[group.rows])
-    alpha = None if rendered.alpha is None else halve(_pick(rendered.alpha, group.rows).float(), group.shape.halvings)
-    both = new if alpha is None else torch.cat([new, alpha], dim=1)
-    side = faces.crops.shape[-1]
+    if rendered.alpha is None:
+        return new.mul_(255), None
+    alpha = _read(rendered.alpha, faces, group, x, y)
+    return new.mul_(255), alpha.clamp_(0, 1).mul_(_inside_crop(faces, group, x, y))
+
+
+def _read(pictures: torch.Tensor, faces: FaceBatch, group: Group, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(n, C, h, w) of pictures (N, C, S2, S2) of the crops, at the frame's pixels."""
+    pictures, side = pick(pictures, group.rows).float(), faces.crops.shape[-1]
+    pictures = halve(pictures, group.shape.halvings)
     if group.shape.fitted:
-        read = read_fitted(both, faces.matrices[group.rows], side, group.corners, group.shape.size)
-    else:
-        u, v = move_grid(faces.matrices[group.rows], x, y)
-        scale, mode = new.shape[-1] / side, "bicubic" if group.shape.fine else "bilinear"
-        read = sample(both, u * scale, v * scale, mode)
-    if alpha is None:
-        return read.mul_(255), None
-    return read[:, :3].mul(255), read[:, 3:].clamp(0, 1) * _inside_crop(faces, group, x, y)
+        return read_fitted(pictures, faces.matrices[group.rows], side, group.corners, group.shape.size)
+    u, v = move_grid(faces.matrices[group.rows], x, y)
+    scale, mode = pictures.shape[-1] / side, "bicubic" if group.shape.fine else "bilinear"
+    return sample(pictures, u * scale, v * scale, mode)
 
 
 def _inside_crop(faces: FaceBatch, group: Group, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -243,9 +246,3 @@ def _inside_crop(faces: FaceBatch, group: Group, x: torch.Tensor, y: torch.Tenso
     side = faces.crops.shape[-1]
     u, v = move_grid(faces.matrices[group.rows], x, y)
     return ((u > 0) & (u < side) & (v > 0) & (v < side))[:, None]
-
-
-def _pick(pictures: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Rows of a tensor: a view where they are neighbours."""
-    first, last = int(rows[0]), int(rows[-1])
-    return pictures[first : last + 1] if last - first + 1 == len(rows) else pictures[rows.tolist()]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .blend_noise import BANDS, opponent, split_bands
-from .geometry import Corners, cut_out, halve, invert, map_points, move_grid, pixel_centres, sample
+from .geometry import Corners, cut_out, halve, invert, map_points, move_grid, pick, pixel_centres, sample
 from .types import FaceBatch, Float, Pixels, Rendered
 
 TILES, TILE = 8, 24  # squares along the rim, and their side in frame px
@@ -134,7 +134,7 @@ def _lacking(tiles: Pixels, faces: FaceBatch, rendered: Rendered, rows: Rows, co
 
 def _read(pictures: torch.Tensor, faces: FaceBatch, rows: Rows, corners: Corners) -> torch.Tensor:
     """(n, TILES, 3, TILE, TILE) grey levels of pictures of the crops, at the frame's pixels."""
-    new = pictures[rows.tolist()].float()
+    new = pick(pictures, rows).float()
     side, scale = faces.crops.shape[-1], float(np.linalg.norm(faces.matrices[rows][:, 0, :2], axis=1).mean())
     times = 0
     while scale * new.shape[-1] / side / 2**times >= _COARSE and new.shape[-1] % 2 ** (times + 1) == 0:

@@ -72,21 +72,20 @@ def _cut(tiles: torch.Tensor, seed: int, step: int, corner: tuple[int, int], siz
     """(3 * BANDS, h, w) of the repeating noise, shifted as this step in time has it."""
     shift_x, shift_y = np.random.default_rng([seed, step]).integers(0, SIDE, 2).tolist()
     left, top = (corner[0] + shift_x) % SIDE, (corner[1] + shift_y) % SIDE
-    if max(size) <= SIDE:
-        return tiles[:, top : top + size[0], left : left + size[1]]
-    columns = (torch.arange(size[1], device=tiles.device) + left) % SIDE
     rows = (torch.arange(size[0], device=tiles.device) + top) % SIDE
-    return tiles.index_select(1, rows).index_select(2, columns)
+    lines = tiles.index_select(1, rows)
+    times = -(-(left + size[1]) // SIDE)
+    return torch.cat([lines] * times, dim=2)[:, :, left : left + size[1]]
 
 
 @lru_cache(maxsize=4)
 def _tiles(device: str) -> tuple[torch.Tensor, NDArray[np.float64]]:
-    """(3 * BANDS, 2 * SIDE, 2 * SIDE) repeating noise; (BANDS, BANDS) what fine and coarse noise give each band."""
+    """(3 * BANDS, SIDE, SIDE) repeating noise; (BANDS, BANDS) what fine and coarse noise give each band."""
     white = torch.randn(3, BANDS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     fine, coarse = split_bands(_wrapped(white[:, 0]))[0], split_bands(_wrapped(white[:, 1]))[1]
     seen = [[float(band.square().mean()) for band in split_bands(_wrapped(tile))] for tile in (fine, coarse)]
     tiles = torch.stack([fine, coarse], dim=1).flatten(0, 1)
-    return tiles.repeat(1, 2, 2).to(device), np.array(seen).T
+    return tiles.to(device), np.array(seen).T
 
 
 def _wrapped(pictures: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -84,7 +84,23 @@ def group_rows(faces: FaceBatch, rendered: Rendered, areas: Corners, rows: Rows,
         step = max(1, budget // (shape.size[0] * shape.size[1]))
         table = np.array(members, np.int64)
         for start in range(0, len(table), step):
-            yield Group(shape, table[start : start + step, 0], table[start : start + step, 1:])
+            group = Group(shape, table[start : start + step, 0], table[start : start + step, 1:])
+            yield from _strips(group, areas, budget)
+
+
+def _strips(group: Group, areas: Corners, budget: int) -> Iterator[Group]:
+    """A rectangle larger than the budget in parts, where the new face can be read part by part."""
+    shape, (height, width) = group.shape, group.shape.size
+    if height * width <= budget or shape.levels or shape.fitted or shape.halvings:
+        yield group
+        return
+    lines = max(_CELL, budget // width // _CELL * _CELL)
+    low, high = areas[group.rows[0], [1, 3]].tolist()  # a large one is alone
+    for start in range(0, height, lines):
+        part = min(lines, height - start)
+        top = int(group.corners[0, 1]) + start
+        if low < top + part and top < high:
+            yield replace(group, shape=replace(shape, size=(part, width)), corners=group.corners + np.array([0, start]))
 
 
 def _fit(faces: FaceBatch, rendered: Rendered, row: int, area: Corners, levels: int) -> tuple[Shape, tuple[int, int]]:

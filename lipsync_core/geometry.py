@@ -47,20 +47,26 @@ def map_boxes(matrices: Float, boxes_xyxy: Float) -> Float:
 def cut_out(pixels: Iterable[Pixels], corners: Corners, size: tuple[int, int]) -> Pixels:
     """Equal rectangles of neighbouring frames; beyond a frame its edge goes on.
 
-    pixels: N frames (H, W, 3) uint8. corners: (N, 2) x, y of the upper left pixel; a rectangle touches its frame.
-    size: height, width. Returns (N, height, width, 3) uint8.
+    pixels: N frames (H, W, 3) uint8. corners: (N, 2) x, y of the upper left pixel. size: height, width.
+    Returns (N, height, width, 3) uint8.
     """
     return np.stack([_cut_one(frame, x, y, size) for frame, (x, y) in zip(pixels, corners.tolist(), strict=True)])
 
 
 def _cut_one(frame: Pixels, left: int, top: int, size: tuple[int, int]) -> Pixels:
-    height, width = frame.shape[:2]
-    right, bottom = left + size[1], top + size[0]
-    inside = frame[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    if inside.shape[:2] == size:
-        return inside
-    over = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)), (0, 0))
-    return np.pad(inside, over, mode="edge")
+    rows, over_rows = _inside(top, size[0], frame.shape[0])
+    columns, over_columns = _inside(left, size[1], frame.shape[1])
+    inside = frame[rows, columns]
+    return inside if inside.shape[:2] == size else np.pad(inside, (over_rows, over_columns, (0, 0)), mode="edge")
+
+
+def _inside(start: int, size: int, length: int) -> tuple[slice, tuple[int, int]]:
+    """The lines of `size` from `start` on that a frame has, at least one, and how often its first and last go on."""
+    low = min(max(start, 0), length - 1)
+    high = max(min(start + size, length), low + 1)
+    missing = size - (high - low)
+    before = min(max(-start, 0), missing)
+    return slice(low, high), (before, missing - before)
 
 
 def to_channels(pixels: Pixels, device: str) -> torch.Tensor:
@@ -96,6 +102,12 @@ def sample(pictures: torch.Tensor, x: torch.Tensor, y: torch.Tensor, mode: str =
     grid[..., 0] = x * (2 / pictures.shape[3]) - 1
     grid[..., 1] = y * (2 / pictures.shape[2]) - 1
     return F.grid_sample(pictures, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def pick(pictures: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Rows of a tensor: a view where they are neighbours."""
+    first, last = int(rows[0]), int(rows[-1])
+    return pictures[first : last + 1] if last - first + 1 == len(rows) else pictures[rows.tolist()]
 
 
 def halve(pictures: torch.Tensor, times: int) -> torch.Tensor:

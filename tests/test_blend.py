@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipsync_core import blend_regions
 from lipsync_core.blend import Blender, BlendSettings
 from lipsync_core.blend_colour import steady
 from lipsync_core.blend_pyramid import blend_pyramid, pyramid_levels
@@ -88,6 +89,22 @@ def test_pixels_outside_the_mask_are_bit_identical(style, paste, shape, x, y, si
     noise = torch.rand(scene.faces.crops.shape, generator=torch.Generator().manual_seed(seed))
     out = scene.paste(noise, paste=paste)
     assert not difference(out, scene.pixels)[scene.weights() == 0].any()
+
+
+@pytest.mark.parametrize("style", [CropStyle("box", 20), *STYLES], ids=["box 20", *IDS])
+@settings(deadline=None, max_examples=12)
+@given(x=st.integers(-60, 250), y=st.integers(-60, 170), degrees=st.sampled_from([0.0, 20.0]), alpha=st.booleans())
+def test_a_large_rectangle_is_pasted_in_strips_that_leave_no_seam(style, x, y, degrees, alpha):
+    scene = Scene(skin(), track((x, y, x + 150, y + 190), degrees=degrees), style)
+    new = 0.8 * torch.rand(scene.faces.crops.shape, generator=torch.Generator().manual_seed(1))
+    part = torch.ones_like(new[:, :1]).tril() if alpha else None
+    pasted = []
+    for budget in (2**30, 1, 4000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(blend_regions, "_BUDGET", {"cpu": budget})
+            pasted.append(scene.paste(new, part, grain=1.0))
+    assert difference(pasted[0], pasted[1]).max() <= 1
+    assert difference(pasted[0], pasted[2]).max() <= 1
 
 
 @pytest.mark.parametrize("paste", ["feather", "pyramid"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lipsync_core.face import crop as crop_module
 from lipsync_core.face.crop import crop_faces, plan_crops
-from lipsync_core.geometry import invert, map_points
+from lipsync_core.geometry import cut_out, invert, map_points
 from lipsync_core.types import CropStyle, FaceTrack
 
 LANDMARKS = np.array([[0.31, 0.40], [0.69, 0.40], [0.50, 0.60], [0.35, 0.78], [0.65, 0.78]], np.float32)
@@ -111,6 +111,18 @@ def test_a_large_native_crop_is_averaged_in_strips_that_leave_no_seam(monkeypatc
         cut.append(crop(pixels, face, style).crops)
     assert torch.equal(cut[0], cut[1])
     assert torch.equal(cut[0], cut[2])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    left=st.integers(-200, 200), top=st.integers(-200, 200), width=st.integers(1, 200), height=st.integers(1, 200)
+)  # fmt: skip
+def test_beyond_a_frame_its_edge_goes_on_however_far_away(left, top, width, height):
+    frame = frames()[0]
+    rows = np.clip(np.arange(top, top + height), 0, frame.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + width), 0, frame.shape[1] - 1)
+    cut = cut_out([frame], np.array([[left, top]]), (height, width))
+    assert np.array_equal(cut[0], frame[rows][:, columns])
 
 
 def test_a_native_crop_repeats_the_frames_edge():

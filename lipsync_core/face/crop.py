@@ -164,10 +164,10 @@ def _cut_boxes(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -
 
 
 def _cut_native(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -> None:
-    step = 2**plan.halvings
-    side = plan.size * step
-    parts = torch.from_numpy(cut_out(pixels, plan.areas[rows, :2], (side, side))).to(out.device)
+    step, corners = 2**plan.halvings, plan.areas[rows, :2]
     lines = _LINES_AT_ONCE.get(out.device.type, plan.size)
     for top in range(0, plan.size, lines):
-        strip = parts[:, step * top : step * (top + lines)] * (1 / 255)
-        out[:, :, top : top + lines] = halve(strip.permute(0, 3, 1, 2), plan.halvings)
+        strip = out[:, :, top : top + lines]
+        size = (step * strip.shape[2], step * plan.size)
+        parts = torch.from_numpy(cut_out(pixels, corners + np.array([0, step * top]), size)).to(out.device)
+        strip.copy_(halve((parts * (1 / 255)).permute(0, 3, 1, 2), plan.halvings))
