@@ -7,23 +7,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from comfy_api.latest import io
 
+from ..lipsync_core.errors import InputError
 from ..lipsync_core.face.policy import require_face
 from ..lipsync_core.face.select import select_faces
 from ..lipsync_core.face.track import ClipFaces
 from ..lipsync_core.modular import Settling, settle
 from ..lipsync_core.options import LipSyncOptions, from_mapping
+from ..lipsync_core.persons import find_person
 from ..lipsync_core.pipeline import analyse
 from ..lipsync_core.types import FaceTrack, Pixels
 from ..lipsync_core.video.source import STILL_FPS, Source
 from . import checkpoints, result, schema
+from .faces_in import same_frames
 from .hero import DETECTORS, found_faces, frame_rate_input
-from .host import make_runtime, only, opened
+from .host import checked_images, make_runtime, only, opened
 from .schema import Changed, hidden_option, option, output, socket
 from .types import SOURCE_TYPES, BoundingBox, Faces, FacesType
 
 CATEGORY = f"{schema.CATEGORY}/faces"
+_REFERENCE = "A picture of the person who speaks: the face that is most like it goes on, whatever is chosen below."
+_WITH_REFERENCE = "With a reference: the picture or video that the faces were found in."
 _SEARCH = ("detector", "face_threshold", "detect_every", "min_face", "box", "face_point")
 
 
@@ -131,19 +137,34 @@ class LipSyncSelectFace(io.ComfyNode):
                 option("which_face"),
                 option("face_index", Changed(advanced=False)),
                 option("face_point", Changed(advanced=False)),
+                socket(io.Image, "reference", "reference", _REFERENCE, optional=True),
+                socket(SOURCE_TYPES, "source", "source", _WITH_REFERENCE, optional=True),
             ],
             outputs=[output(FacesType, "faces_out", "faces", "The face that was chosen.")],
         )
-        return schema.finish(s, "choose face", "pick face", "speaker")
+        return schema.finish(s, "choose face", "pick face", "speaker", "face recognition", "reference")
 
     @classmethod
-    def execute(cls, faces: Faces, **values: Any) -> io.NodeOutput:
-        options, clip = from_mapping(values), faces.clip
-        require_face(clip, faces.searched)
-        point = options.numbers("face_point", 2) if options.which_face == "point" else (0.0, 0.0)
-        size = (clip.width, clip.height)
-        tracks = select_faces(clip.tracks, options.which_face, size, options.face_index, (point[0], point[1]))
-        return io.NodeOutput(replace(faces, clip=replace(clip, tracks=tracks)))
+    def execute(cls, faces: Faces, reference: Any = None, source: Any = None, **values: Any) -> io.NodeOutput:
+        require_face(faces.clip, faces.searched)
+        options = from_mapping(values)
+        tracks = _by_place(faces.clip, options) if reference is None else (_by_picture(faces, reference, source),)
+        return io.NodeOutput(replace(faces, clip=replace(faces.clip, tracks=tracks)))
+
+
+def _by_place(clip: ClipFaces, options: LipSyncOptions) -> tuple[FaceTrack, ...]:
+    point = options.numbers("face_point", 2) if options.which_face == "point" else (0.0, 0.0)
+    size = (clip.width, clip.height)
+    return select_faces(clip.tracks, options.which_face, size, options.face_index, (point[0], point[1]))
+
+
+def _by_picture(faces: Faces, reference: Any, source: Any) -> FaceTrack:
+    if source is None:
+        raise InputError("A reference is connected, but no source. Connect what the faces were found in as well.")
+    rate = float(faces.fps or 0) if isinstance(source, torch.Tensor) else 0.0
+    with opened(source, rate) as clip, opened(checked_images(reference)[:1]) as picture, checkpoints.missing_first():
+        same_frames(faces, clip, "the source")
+        return find_person(faces.clip, clip, picture, from_mapping({}), make_runtime(only("faces")))
 
 
 class LipSyncAdjustFaces(io.ComfyNode):

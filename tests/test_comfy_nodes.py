@@ -21,7 +21,7 @@ from comfy_standin import (
     standin,
     tone,
 )
-from demo_media import BOX, decoded, portrait_video, small_portrait
+from demo_media import BOX, DEMO, decoded, portrait_video, small_portrait
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -318,6 +318,39 @@ def test_one_of_two_faces_goes_on(world, picture):
         assert chosen.clip.tracks[0].boxes_xyxy[0, 0] == left
     options = world.part("lipsync_core.options").LipSyncOptions(face_point="20,20")
     assert host._chosen(clip, options, 1) == [0]
+
+
+def test_the_face_that_a_reference_shows_goes_on(world, portraits, monkeypatch):
+    both, left, right = portraits
+    faces = run(world, "LipSyncDetectFaces", source=both, detector="cascade", max_faces=2)[0]
+    assert len(faces.clip.tracks) == 2
+    with pytest.raises(Exception, match=r"^Missing weights: sface\.\n"):
+        run(world, "LipSyncSelectFace", faces=faces, reference=left, source=both)
+    persons = world.part("lipsync_core.persons")
+    monkeypatch.setattr(persons.weights, "require", lambda name, runtime: None)
+    monkeypatch.setattr(persons, "face_describer", lambda path: colour_at_the_nose)
+    for reference, number in ((left, 0), (right, 1)):
+        chosen = run(world, "LipSyncSelectFace", faces=faces, which_face="right", reference=reference, source=both)[0]
+        assert np.array_equal(chosen.clip.tracks[0].boxes_xyxy, faces.clip.tracks[number].boxes_xyxy)
+    with pytest.raises(Exception, match="Connect what the faces were found in"):
+        run(world, "LipSyncSelectFace", faces=faces, reference=left)
+    with pytest.raises(Exception, match="Connect the same picture or video"):
+        run(world, "LipSyncSelectFace", faces=faces, reference=left, source=left)
+
+
+def colour_at_the_nose(picture, landmarks):
+    x, y = landmarks[2].astype(int)
+    colour = picture[y, x].astype(np.float32)
+    return colour / np.linalg.norm(colour)
+
+
+@pytest.fixture
+def portraits():
+    """Our portrait in red and in blue side by side, each alone."""
+    with Image.open(DEMO / "portrait.png") as portrait:
+        face = torch.from_numpy(np.asarray(portrait.convert("RGB").resize((320, 320)), np.float32) / 255)
+    red, blue = (face * torch.tensor(tint) for tint in ([1.0, 0.4, 0.4], [0.4, 0.4, 1.0]))
+    return torch.cat([red, blue], dim=1)[None], red[None], blue[None]
 
 
 def test_long_gaps_stay_as_they_are_and_short_ones_are_bridged(world, picture):

@@ -7,9 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .. import weights
+from ..face.person import WEIGHTS, face_describer
 from ..runtime import Runtime
 from ..types import Float, Pixels
 from .pictures import Faces, Measure, Places, frechet_distance
@@ -46,21 +46,14 @@ def lpips_measure() -> Measure | None:
 
 
 def csim_measure(runtime: Runtime) -> Measure | None:
-    """Likeness of the person, cosine in [-1, 1], higher is better: SFace (Zhong et al. 2021) through OpenCV.
+    """Likeness of the person, cosine in [-1, 1], higher is better: `face.person`.
 
     Returns None where its weights (`lipsync weights get sface`) are not here.
     """
-    path = weights.locate("sface", runtime)
+    path = weights.locate(WEIGHTS, runtime)
     if path is None:
         return None
-    network = cv2.FaceRecognizerSF.create(str(path), "")
-
-    def describe(picture: Pixels, landmarks: Float) -> NDArray[np.float32]:
-        # A row as YuNet gives it: box, then the five points, the eye on the left of the picture first, then the score.
-        row = np.concatenate([[0, 0, picture.shape[1], picture.shape[0]], landmarks.reshape(-1), [1]])
-        aligned = network.alignCrop(np.ascontiguousarray(picture[..., ::-1]), row[None].astype(np.float32))
-        feature = np.asarray(network.feature(aligned), np.float32).reshape(-1)
-        return feature / max(float(np.linalg.norm(feature)), 1e-9)
+    describe = face_describer(path)
 
     def measure(made: Faces, true: Faces, where: Places) -> Float:
         pairs = zip(made, true, where, strict=True)
