@@ -143,6 +143,9 @@ def run_sync(arguments: argparse.Namespace, wanted: Wanted) -> int:
     jobs, many = pairs(Path(face), Path(audio), Path(arguments.output))
     rows: list[dict[str, Any]] = []
     for job in jobs:
+        if many:
+            made = sum("error" not in row for row in rows)
+            arguments.stopped = f"Stopped. {made} of {len(jobs)} videos had been made; nothing else was written."
         rows.append(_one(job, arguments, options, wanted, many))
     if arguments.report:
         write_json(Path(arguments.report), rows if many else rows[0])

@@ -164,6 +164,17 @@ def test_a_folder_of_voices_makes_a_video_of_each_and_one_failure_is_reported(me
     assert "2 of 3 videos made" in capsys.readouterr().out
 
 
+def test_a_folder_that_is_stopped_says_what_had_been_made(media, capsys, monkeypatch):
+    voices = media / "voices"
+    voices.mkdir()
+    for name in ("a", "b", "c"):
+        short_voice(voices / f"{name}.wav", 0.2)
+    monkeypatch.setattr(command.StopSignal, "wanted", lambda self: (media / "out" / "a.mp4").exists())
+    assert lipsync("sync", media / "face.png", voices, "-o", media / "out", *QUICK) == 130
+    assert "Stopped. 1 of 3 videos had been made; nothing else was written." in capsys.readouterr().err
+    assert [path.name for path in (media / "out").iterdir()] == ["a.mp4"]
+
+
 def touch(folder: Path, *names: str) -> Path:
     folder.mkdir(exist_ok=True)
     for name in names:
