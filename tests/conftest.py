@@ -1,6 +1,6 @@
 """Media that the tests make for themselves, so that none is stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -99,3 +99,12 @@ def number_on_fixture() -> Callable[[Pixels], int]:
 @pytest.fixture(name="tone")
 def tone_fixture() -> Callable[..., Pixels]:
     return tone
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The nodes over the stand-in for ComfyUI."""
+    from comfy_standin import standin
+
+    with standin(tmp_path_factory.mktemp("comfy")) as found:
+        yield found

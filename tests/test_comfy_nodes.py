@@ -29,12 +29,6 @@ QUICK = {"box": BOX, "quality": "fast"}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with standin(tmp_path_factory.mktemp("comfy")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = small_portrait(tmp_path_factory.mktemp("face") / "face.png")
     return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).float()[None] / 255

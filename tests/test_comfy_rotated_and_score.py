@@ -6,19 +6,13 @@ import av
 import numpy as np
 import pytest
 import torch
-from comfy_standin import VideoFromFile, run, standin
+from comfy_standin import VideoFromFile, run
 from demo_media import BOX, SIZE, decoded, short_voice, small_portrait
 from PIL import Image
 
 from lipsync_core.audio.read import read_speech
 
 TALL = (SIZE + 32, SIZE)  # height, width
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with standin(tmp_path_factory.mktemp("comfy")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
