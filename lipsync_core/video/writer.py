@@ -24,7 +24,7 @@ from .soundtrack import AudioSource
 
 __all__ = ["AudioSource", "Clip", "Encoding", "Provenance", "VideoWriter", "open_writer"]
 
-_QUEUED = 2  # batches that wait for the encoder
+_QUEUED = 1  # batch that waits for the encoder
 
 
 class VideoWriter:
