@@ -154,13 +154,27 @@ def _cut_boxes(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -
     areas, matrices = plan.areas[rows], plan.matrices[rows].astype(np.float64)
     extent = (areas[:, 2:] - areas[:, :2]).max(axis=0)
     corners = np.minimum(areas[:, :2], np.array([pixels.shape[2], pixels.shape[1]]) - extent)
-    pictures = to_channels(cut_out(pixels, corners, (int(extent[1]), int(extent[0]))), str(out.device))
+    parts = cut_out(pixels, corners, (int(extent[1]), int(extent[0])))
     centres = np.arange(plan.size) + 0.5
     places = (centres - matrices[:, :, 2:]) / matrices[:, [0, 1], [0, 1]][:, :, None]
     # A row's rectangle may be wider than its box (all are as large as the largest): the box's own edge is the limit.
     places = np.clip(places, areas[:, :2, None] + 0.5, areas[:, 2:, None] - 0.5) - corners[:, :, None]
+    parts, places[:, 1] = _lines_that_are_read(parts, places[:, 1])
     x, y = torch.from_numpy(places.astype(np.float32)).to(out.device).unbind(1)
-    out.copy_(sample(pictures, x[:, None, :], y[:, :, None]).mul_(1 / 255))
+    out.copy_(sample(to_channels(parts, str(out.device)), x[:, None, :], y[:, :, None]).mul_(1 / 255))
+
+
+def _lines_that_are_read(parts: Pixels, places: NDArray[np.float64]) -> tuple[Pixels, NDArray[np.float64]]:
+    """Of pictures (N, h, w, 3) the two lines around each of (N, k) places, and the places there.
+
+    A large face is mostly lines that a small crop never reads: they need not become floats, or go to the device.
+    """
+    count, places_count = places.shape
+    if parts.shape[1] <= 2 * places_count:
+        return parts, places
+    upper = np.clip(np.floor(places - 0.5), 0, parts.shape[1] - 2).astype(np.int64)
+    lines = np.stack([upper, upper + 1], axis=2).reshape(count, -1)
+    return parts[np.arange(count)[:, None], lines], places - upper + 2 * np.arange(places_count)
 
 
 def _cut_native(pixels: Pixels, plan: CropPlan, rows: slice, out: torch.Tensor) -> None:
