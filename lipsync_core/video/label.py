@@ -20,7 +20,7 @@ _FINE = 4  # the tag is drawn this much larger and shrunk, which smooths the let
 
 
 def label_batch(batch: FrameBatch, fps: Fraction, seconds: float = 0.0, words: str = WORDS) -> FrameBatch:
-    """The batch with the tag on its frames; the pixels that came in are left as they are.
+    """The batch with the tag on its frames: the same array, changed in place, or a copy where it cannot be written to.
 
     seconds: only on frames before this time; 0 means on all of them. The same frame always gives the same pixels.
     """
@@ -30,7 +30,7 @@ def label_batch(batch: FrameBatch, fps: Fraction, seconds: float = 0.0, words: s
         count = max(0, min(count, int(last) - batch.first))
     if count == 0:
         return batch
-    pixels = batch.pixels.copy()
+    pixels = batch.pixels if batch.pixels.flags.writeable else batch.pixels.copy()
     draw_label(pixels[:count], words)
     return FrameBatch(batch.first, pixels)
 
