@@ -17,7 +17,7 @@ _H264 = ("libx264", "libopenh264", "h264_videotoolbox", "h264_nvenc", "h264_mf",
 _VP9 = ("libvpx-vp9",)
 _SLICES = 4  # of a large frame, encoded side by side: frames side by side hold 20 MB of 1080p each
 _LARGE = 1_500_000  # pixels
-_LOOKAHEAD_BYTES = 24 << 20  # of frames that x264 may look ahead
+_LOOKAHEAD_BYTES = 20 << 20  # of frames that x264 may look ahead
 _BYTES_PER_PIXEL = 2.7  # of a frame that waits there, with its smaller copy
 # preset of x264 -> frames it would look ahead, B-frames in a row
 _PRESETS = {
@@ -94,7 +94,7 @@ def _configured(codec: str, encoding: Encoding, pixels: int, fps: Fraction, firs
 
 
 def _thrifty(preset: str, pixels: int) -> str:
-    """What saves x264 memory: of 1080p it holds 95 MB instead of 190, at preset medium 130 instead of 390.
+    """What saves x264 memory: of 1080p it holds 85 MB instead of 190, at preset medium 130 instead of 390.
 
     Files are as good for their size (bench/RESULTS.md). It decides the same without a queue before its lookahead.
     """
