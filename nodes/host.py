@@ -16,6 +16,7 @@ import av
 import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.utils
+import cv2
 import folder_paths
 import numpy as np
 import torch
@@ -36,8 +37,8 @@ _ENDINGS = {".safetensors", ".pth", ".pt", ".tar", ".onnx", ".model", ".ckpt"}
 _LENT = ("upscale_models", "facerestore_models", "facedetection")  # where other packs keep weights that we know too
 _PREVIEW_SECONDS = 0.6  # between two preview pictures
 _PREVIEW_SIDE = 512  # px
-_BATCH_BYTES = 14 << 20  # of frames; about five batches are in memory at a time
-_FEW_BYTES = 7 << 20  # the same where no network gains from more
+_BATCH_BYTES = 14 << 20  # of frames; about four batches are in memory at a time
+_FEW_BYTES = {True: 12 << 20, False: 7 << 20}  # the same on a CPU, with and without a network, which gains from more
 _CHUNK = 1 << 20  # samples of a sound that are converted at once
 
 # ---------------------------------------------------------------------------------------------------- folders
@@ -98,12 +99,19 @@ class Bar:
     def preview(self, frame: Pixels) -> None:
         if time.monotonic() - self._shown >= _PREVIEW_SECONDS:
             self._shown = time.monotonic()
-            self._send(("JPEG", Image.fromarray(frame), _PREVIEW_SIDE))
+            self._send(("JPEG", Image.fromarray(_small(frame)), _PREVIEW_SIDE))
 
     def _send(self, picture: Any) -> None:
         if self._bar is None:
             self._bar = comfy.utils.ProgressBar(1000)
         self._bar.update_absolute(self._value, 1000, picture)
+
+
+def _small(frame: Pixels) -> Pixels:
+    """(H, W, 3) no larger than a preview: the host would copy the whole frame first."""
+    scale = min(1.0, _PREVIEW_SIDE / max(frame.shape[:2]))
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def only(stage: str) -> Bar:
@@ -164,7 +172,7 @@ def batch_size(wanted: int, size: tuple[int, int] = (512, 512), network: bool = 
     """Frames of `size` px at once. 0: few on a CPU, where more gain little and Stop should act at once; and never so
     many that the frames which wait at the decoder and the encoder fill the memory. network: one makes the faces."""
     on_cpu = mm.is_device_cpu(mm.get_torch_device())
-    room = _FEW_BYTES if on_cpu and not network else _BATCH_BYTES
+    room = _FEW_BYTES[network] if on_cpu else _BATCH_BYTES
     return wanted or max(1, min(4 if on_cpu else 16, room // (size[0] * size[1] * 3)))
 
 

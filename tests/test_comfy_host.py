@@ -60,9 +60,6 @@ def node(kind, **inputs):
 
 PICTURE = {"1": node("LoadImage", image="portrait.png"), "2": node("LoadAudio", audio="short.wav")}
 VIDEO = {"1": node("LoadVideo", file="clip.mp4"), "2": node("LoadAudio", audio="short.wav")}
-LONG = {**VIDEO, "2": node("LoadAudio", audio="minute.wav")}
-MINUTE = 1500  # frames
-ROOM_MB = 300  # by which a minute of 1080p may raise the server's memory
 HERO = {
     "source": ["1", 0], "audio": ["2", 0], "model": "auto", "quality": "fast", "enhance_strength": 0.8,
     "which_face": "largest", "fit": "loop", "filename_prefix": "lipsync/test", "save_output": True,
@@ -267,44 +264,3 @@ def test_bad_use_gets_a_sentence_that_says_what_to_do(host, case):
     assert done.kind.endswith("Error")
     for word in words:
         assert word in done.error, done.error
-
-
-# ------------------------------------------------------------------------------------------------- memory
-
-
-@pytest.fixture(scope="module")
-def roomy(tmp_path_factory):
-    """A server that has run nothing yet, with a minute of 1080p to work on."""
-    base = tmp_path_factory.mktemp("memory")
-    torch.manual_seed(0)
-    (base / "models/lipsync").mkdir(parents=True)
-    save_file(Generator(layout_96(quarter=True)).state_dict(), str(base / "models/lipsync" / CHECKPOINT))
-    (base / "input").mkdir()
-    moving_portrait(base / "input/clip.mp4", MINUTE, (1920, 1080))
-    short_voice(base / "input/short.wav", 1.0)
-    short_voice(base / "input/minute.wav", 60.0)
-    with comfy(base) as running:
-        yield running
-
-
-def rise_mb(host, prompt):
-    """By how much the server's memory rises above what it was, at the most."""
-    host.forget_peak()
-    before = host.memory_mb("VmRSS")
-    done = host.run(prompt, 900)
-    assert done.status == "success", done.error
-    return host.memory_mb("VmHWM") - before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1], ids=["first run", "second run"])
-def test_a_minute_of_1080p_through_the_hero_costs_little_memory(roomy, seed):
-    rise = rise_mb(roomy, hero(LONG, model="puppet", seed=seed))
-    assert rise <= ROOM_MB, f"{rise:.0f} MB"
-
-
-@pytest.mark.slow
-def test_a_minute_by_crops_costs_little_more_than_the_crops(roomy):
-    crops = MINUTE * 96 * 96 * 3 * 4 / 2**20
-    rise = rise_mb(roomy, {**LONG, **STEPS})
-    assert rise <= ROOM_MB + 2.2 * crops, f"{rise:.0f} MB, of which the crops are {crops:.0f}"
