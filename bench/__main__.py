@@ -2,6 +2,7 @@
 
 endtoend   frames a second of the whole job, decode to encode
 memory     ten minutes against thirty seconds of 720p
+encoding   what x264 holds of 1080p, ours beside its own settings; CLIPS names videos
 sadtalker  a moving head with all of its networks: memory against length, time of a frame
 restoration  flicker of enhanced faces, with a noisy sharpener as the enhancer; CLIPS names videos
 drawn      training on drawn people, about 90 minutes; DRAWN_DIR keeps it. Only when named
@@ -23,11 +24,12 @@ import torch
 
 from lipsync_core.runtime import cpu_computes_bf16
 
-from . import compare, drawn, endtoend, memory, renderer, restoration, sadtalker
+from . import compare, drawn, encoding, endtoend, memory, renderer, restoration, sadtalker
 
 BENCHES: dict[str, Callable[[Path], str]] = {
     "endtoend": endtoend.run,
     "memory": memory.run,
+    "encoding": encoding.run,
     "sadtalker": sadtalker.run,
     "restoration": restoration.run,
     "drawn": drawn.run,
