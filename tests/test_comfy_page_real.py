@@ -15,7 +15,6 @@ from comfy_browser import Page, browser, chromium
 from comfy_host import PACK, Host, comfy, needs_host
 from comfy_media import make_media
 from comfy_workflow import to_prompt
-from local_server import FaultServer, Slow
 
 pytestmark = [
     needs_host,
@@ -30,20 +29,16 @@ YUNET = PACK.parent / "shared" / "weights" / "face_detection_yunet_2026may.onnx"
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[FaultServer]:
-    """A server of weights, which the host is told of."""
-    with FaultServer() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SD_LIPSYNC_WEIGHTS_MIRROR", f"{server.url}/mirror")
-        yield server
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory, mirror: FaultServer) -> Iterator[Host]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """It may fetch weights from a folder, as machines without a connection do."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SD_LIPSYNC_WEIGHTS_MIRROR", str(YUNET.parent))
     with comfy(tmp_path_factory.mktemp("page") / "base") as running:
         settings = running.base / "user" / "default" / "comfy.settings.json"
         settings.write_text('{"Comfy.TutorialCompleted": true}', encoding="utf-8")
         make_media(running.base / "input")
         yield running
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +172,12 @@ def test_a_missing_checkpoint_is_offered_once_its_licence_is_accepted(page: Page
 
 
 @pytest.mark.skipif(not YUNET.is_file(), reason="the published YuNet is not beside this checkout")
-def test_a_missing_detector_is_downloaded_from_the_dialog_and_then_used(
-    page: Page, host: Host, mirror: FaultServer
-) -> None:
+def test_a_missing_detector_is_fetched_from_the_dialog_and_then_used(page: Page, host: Host) -> None:
     here = host.base / "models" / "lipsync" / YUNET.name
     here.unlink(missing_ok=True)
-    mirror.serve(f"mirror/{YUNET.name}", YUNET.read_bytes(), Slow(20, 0.1))
     picture = page.add("LoadImage", (30, 60), image="two.png")
-    detect = page.add("LipSyncDetectFaces", (420, 60), max_faces=0, detector="yunet")
+    threshold = 0.5 if page.kind == "classic" else 0.45  # the same again would not run
+    detect = page.add("LipSyncDetectFaces", (420, 60), max_faces=0, detector="yunet", face_threshold=threshold)
     count = page.add("PreviewAny", (880, 60))
     page.wire(picture, 0, detect, "source")
     page.do("([from, to]) => app.graph.getNodeById(from).connect(2, app.graph.getNodeById(to), 0)", [detect, count])
@@ -193,9 +186,8 @@ def test_a_missing_detector_is_downloaded_from_the_dialog_and_then_used(
     row.wait_for(timeout=60_000)
     assert "yunet" in row.inner_text()
     row.get_by_role("button", name="Download").click()
-    row.get_by_role("button", name="Cancel").wait_for(timeout=10_000)
-    shot(page, "downloading")
-    page.wait_for("document.querySelector('.lipsync-row button').disabled")
+    row.get_by_role("button", name="Done").wait_for(timeout=10_000)
+    shot(page, "fetched")
     assert here.read_bytes() == YUNET.read_bytes()
     page.page.locator("dialog.lipsync-dialog").get_by_role("button", name="Close").click()
     page.run()
