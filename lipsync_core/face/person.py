@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..types import Bool, FaceTrack, Float, Pixels
+from ..types import FaceTrack, Float, Pixels
 
 WEIGHTS = "sface"  # in the catalogue
 SAME_PERSON = 0.363  # cosine from which its authors take two faces for one person's
@@ -39,12 +39,8 @@ def face_describer(path: Path) -> Describe:
 
 def good_looks(track: FaceTrack) -> list[int]:
     """Frames on which a face is looked at, in order: where it is largest in each part of its first seconds."""
-    seen = np.flatnonzero(track.found if track.found.any() else _every(track))[:_WITHIN]
+    seen = (np.flatnonzero(track.found) if track.found.any() else np.arange(len(track)))[:_WITHIN]
     boxes = track.boxes_xyxy
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     parts = [part for part in np.array_split(seen, _LOOKS) if len(part)]
     return [int(part[np.argmax(area[part])]) for part in parts]
-
-
-def _every(track: FaceTrack) -> Bool:
-    return np.ones_like(track.found)
